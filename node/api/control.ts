@@ -1,0 +1,54 @@
+import type {
+  ConfigEntry,
+  Forward,
+  Invite,
+  InviteInput,
+  LogEvent,
+  LoginLink,
+  Peer,
+  PingReply,
+  PublishInput,
+  Service,
+  Severity,
+  Status,
+  Why,
+} from './schemas.ts'
+
+/** Which part of the node's state changed; the dashboard's socket sends that snapshot again. */
+export type ChangeTopic = 'status' | 'peers' | 'services'
+
+/**
+ * Everything the CLI and the dashboard can ask of a running node: the one facade between `node/http` and the rest.
+ * Every method may reject with a `KithError`, whose code the HTTP layer maps to a status.
+ */
+export interface Control {
+  status(): Status
+  peers(): Peer[]
+  services(): Service[]
+  /** @throws KithError `name-reserved`, `name-taken`, `target-invalid`, `no-mesh`. */
+  publish(input: PublishInput): Promise<Service>
+  /** @throws KithError `service-unknown` when this node does not publish the name. */
+  unpublish(name: string): Promise<void>
+  /** @throws KithError `already-in-mesh`. */
+  found(input: { name: string }): Promise<Status>
+  /** @throws KithError of the join (`invite-expired`, `invite-used-up`, …) or `already-in-mesh`. */
+  join(input: { invite: string }): Promise<Status>
+  /** @throws KithError `no-mesh`, `not-authorised`. */
+  invite(input: InviteInput): Promise<Invite>
+  /** One probe; never rejects for an unreachable peer (the reply carries the error). @throws KithError `peer-unknown`. */
+  ping(peer: string, seq: number, signal: AbortSignal): Promise<PingReply>
+  why(subject: string): Promise<Why>
+  /** Newest last; at most `limit` (1,000) entries with id > since. */
+  events(filter: { since?: number; severity?: Severity; limit?: number }): LogEvent[]
+  /** Calls back for every new event until the signal aborts. */
+  onEvent(listener: (event: LogEvent) => void, signal: AbortSignal): void
+  /** Calls back (coalesced, at most 4 a second a topic) when a snapshot changed, until the signal aborts. */
+  onChange(listener: (topic: ChangeTopic) => void, signal: AbortSignal): void
+  /** Records an event from the HTTP layer: a denied request, a login. */
+  emit(event: { kind: string; severity: Severity; reason?: string; text?: string; fields?: Record<string, string | number | boolean> }): void
+  config(): ConfigEntry[]
+  /** Opens a local listener for the service; closed when the signal aborts. @throws KithError `service-unknown`, `port-in-use`. */
+  forward(input: { name: string; port: number }, signal: AbortSignal): Promise<Forward>
+  /** Mints a one-time login link, valid for a minute. @throws KithError `ui-off`. */
+  loginLink(): LoginLink
+}

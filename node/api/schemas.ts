@@ -1,0 +1,194 @@
+import { z } from 'zod'
+
+/** A lower-case DNS label (RFC 1035 §2.3.1, digits allowed first as in RFC 1123 §2.1). */
+export const LabelSchema = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, { error: 'expected a lower-case DNS label such as "wiki"' })
+
+/** Roles a certificate can grant. */
+export const RoleSchema = z.enum(['relay', 'dns', 'acme', 'admin', 'policy'])
+/** A tag, written `tag:web` where a subject is expected. */
+export const TagSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/, { error: 'expected a tag such as "web"' })
+/** Who may do something: `members`, `peer:NAME`, `tag:TAG` or `lan`. */
+export const SubjectSchema = z
+  .string()
+  .regex(/^(members|lan|peer:[a-zA-Z0-9-]{1,63}|tag:[a-z0-9][a-z0-9-]{0,30})$/, {
+    error: 'expected members, peer:NAME, tag:TAG or lan',
+  })
+/** How a service speaks. */
+export const ServiceProtocolSchema = z.enum(['http', 'https', 'tcp'])
+/** How much an event or a warning matters. */
+export const SeveritySchema = z.enum(['info', 'notice', 'warning', 'alert'])
+
+/** One thing that needs a person, as data. */
+export const WarningSchema = z.object({
+  code: z.string(),
+  severity: SeveritySchema,
+  text: z.string(),
+  fix: z.string(),
+})
+
+/** Mesh identity as shown to people: id is 64 hex digits, domain such as `home.internal`. */
+export const MeshSchema = z.object({ id: z.string(), name: z.string(), domain: z.string() })
+
+/** `kith status`. */
+export const StatusSchema = z.object({
+  node: z.object({ id: z.string(), name: z.string() }),
+  mesh: MeshSchema.nullable(),
+  state: z.enum(['setup', 'joining', 'up', 'isolated']),
+  roles: z.array(RoleSchema),
+  listen: z.array(z.string()),
+  peers: z.object({ known: z.int(), alive: z.int(), suspect: z.int(), dead: z.int() }),
+  uptimeMs: z.number(),
+  rssBytes: z.number(),
+  version: z.string(),
+  ui: z.object({ url: z.string() }).nullable(),
+  dns: z.object({ port: z.int() }).nullable(),
+  gateway: z.object({ port: z.int() }).nullable(),
+  warnings: z.array(WarningSchema),
+})
+
+/** One row of `kith peers`: another member, never this node. Times are ms since the epoch, rates are totals in bytes. */
+export const PeerSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: z.enum(['alive', 'suspect', 'dead', 'left']),
+  roles: z.array(RoleSchema),
+  tags: z.array(z.string()),
+  path: z.enum(['direct', 'relay', 'none']),
+  via: z.string().nullable(),
+  rttMs: z.number().nullable(),
+  epoch: z.int().nullable(),
+  rotatedAt: z.number().nullable(),
+  rxBytes: z.number(),
+  txBytes: z.number(),
+  lastSeen: z.number().nullable(),
+})
+
+/** One row of `kith services`. `address` and `port` are where this node listens for it, null where it does not. */
+export const ServiceSchema = z.object({
+  name: z.string(),
+  fqdn: z.string(),
+  proto: ServiceProtocolSchema,
+  providers: z.array(
+    z.object({ peer: z.string(), name: z.string(), healthy: z.boolean(), rttMs: z.number().nullable() }),
+  ),
+  address: z.string().nullable(),
+  port: z.int().nullable(),
+  url: z.string(),
+  localUrl: z.string().nullable(),
+  allowed: z.array(z.string()),
+  /** True when this node provides it. */
+  local: z.boolean(),
+  /** The local target; only shown where it is published. */
+  target: z.string().nullable(),
+})
+
+/** Body of `kith publish`. */
+export const PublishInputSchema = z.strictObject({
+  name: LabelSchema,
+  target: z.string().min(1).max(1024),
+  proto: ServiceProtocolSchema.optional(),
+  tags: z.array(TagSchema).max(16).default([]),
+  allow: z.array(SubjectSchema).max(32).default(['members']),
+  crossSite: z.boolean().default(false),
+})
+
+/** Body of `kith found`. */
+export const FoundInputSchema = z.strictObject({ name: LabelSchema.default('home') })
+/** Body of `kith join`: the `kith://join/…` link. */
+export const JoinInputSchema = z.strictObject({ invite: z.string().min(1).max(8192) })
+/** Body of `kith invite`. */
+export const InviteInputSchema = z.strictObject({
+  name: LabelSchema.optional(),
+  roles: z.array(RoleSchema).max(8).default([]),
+  tags: z.array(TagSchema).max(16).default([]),
+  uses: z.int().min(1).max(1000).default(1),
+  ttlMs: z.int().min(1000).max(30 * 86_400_000).default(86_400_000),
+})
+/** What `kith invite` answers. */
+export const InviteSchema = z.object({
+  invite: z.string(),
+  expires: z.number(),
+  uses: z.int(),
+  reach: z.enum(['internet', 'lan', 'unknown']),
+})
+
+/** One reason of a verdict. */
+export const ReasonSchema = z.object({ code: z.string(), text: z.string(), fix: z.string() })
+/** `kith why NAME|PEER`. */
+export const WhySchema = z.object({
+  subject: z.string(),
+  verdict: z.enum(['reachable', 'unreachable', 'denied']),
+  path: z.enum(['direct', 'relay', 'local', 'none']),
+  reasons: z.array(ReasonSchema),
+})
+
+/** One line of `kith ping`. */
+export const PingReplySchema = z.object({
+  seq: z.int(),
+  peer: z.string(),
+  name: z.string(),
+  rttMs: z.number().nullable(),
+  path: z.enum(['direct', 'relay', 'none']),
+  error: z.object({ code: z.string(), text: z.string() }).nullable(),
+})
+
+/** One entry of the event log; ids are consecutive integers from 1, so a gap is visible. */
+export const EventSchema = z.object({
+  id: z.int(),
+  at: z.number(),
+  kind: z.string(),
+  severity: SeveritySchema,
+  peer: z.string().nullable(),
+  reason: z.string().nullable(),
+  text: z.string(),
+  fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+})
+
+/** One configured value and where it came from. Secrets are shown as `***`. */
+export const ConfigEntrySchema = z.object({
+  key: z.string(),
+  value: z.unknown(),
+  source: z.enum(['default', 'file', 'environment', 'flag']),
+})
+
+/** A local listener made by `kith forward`. */
+export const ForwardInputSchema = z.strictObject({ name: z.string().min(1).max(253), port: z.int().min(0).max(65535).default(0) })
+/** Where the forward listens. */
+export const ForwardSchema = z.object({ id: z.string(), name: z.string(), address: z.string(), port: z.int() })
+
+/** A fresh one-time login URL for the dashboard. */
+export const LoginLinkSchema = z.object({ url: z.string(), expires: z.number(), sshHint: z.string().nullable() })
+
+/** The body of every failed request. */
+export const ErrorBodySchema = z.object({ error: z.object({ code: z.string(), message: z.string(), fix: z.string() }) })
+
+/** Messages the dashboard's WebSocket sends: whole snapshots by topic, and each new event. */
+export const LiveMessageSchema = z.discriminatedUnion('topic', [
+  z.object({ topic: z.literal('status'), data: StatusSchema }),
+  z.object({ topic: z.literal('peers'), data: z.array(PeerSchema) }),
+  z.object({ topic: z.literal('services'), data: z.array(ServiceSchema) }),
+  z.object({ topic: z.literal('event'), data: EventSchema }),
+])
+
+export type Role = z.infer<typeof RoleSchema>
+export type Severity = z.infer<typeof SeveritySchema>
+export type ServiceProtocol = z.infer<typeof ServiceProtocolSchema>
+export type Status = z.infer<typeof StatusSchema>
+export type Peer = z.infer<typeof PeerSchema>
+export type Service = z.infer<typeof ServiceSchema>
+export type PublishInput = z.infer<typeof PublishInputSchema>
+export type InviteInput = z.infer<typeof InviteInputSchema>
+export type Invite = z.infer<typeof InviteSchema>
+export type ReasonView = z.infer<typeof ReasonSchema>
+export type Why = z.infer<typeof WhySchema>
+export type PingReply = z.infer<typeof PingReplySchema>
+export type LogEvent = z.infer<typeof EventSchema>
+export type ConfigEntry = z.infer<typeof ConfigEntrySchema>
+export type Forward = z.infer<typeof ForwardSchema>
+export type LoginLink = z.infer<typeof LoginLinkSchema>
+export type ErrorBody = z.infer<typeof ErrorBodySchema>
+export type LiveMessage = z.infer<typeof LiveMessageSchema>
+export type Warning = z.infer<typeof WarningSchema>
+export type Mesh = z.infer<typeof MeshSchema>
