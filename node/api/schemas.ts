@@ -161,8 +161,45 @@ export const ForwardSchema = z.object({ id: z.string(), name: z.string(), addres
 /** A fresh one-time login URL for the dashboard. */
 export const LoginLinkSchema = z.object({ url: z.string(), expires: z.number(), sshHint: z.string().nullable() })
 
-/** The body of every failed request. */
-export const ErrorBodySchema = z.object({ error: z.object({ code: z.string(), message: z.string(), fix: z.string() }) })
+/** The body of every failed request. `field` is the path of the offending input, where there is one. */
+export const ErrorBodySchema = z.object({
+  error: z.object({ code: z.string(), message: z.string(), fix: z.string(), field: z.string().optional() }),
+})
+
+/** Body of `kith ping`; the answer is one `PingReply` a line until `count` are sent or the client goes away. */
+export const PingInputSchema = z.strictObject({
+  peer: z.string().min(1).max(253),
+  count: z.int().min(1).max(100_000).default(4),
+  intervalMs: z.int().min(10).max(60_000).default(1000),
+})
+
+/** Query of `GET /api/v1/events`. With `follow` the answer is one event a line and stays open. */
+export const EventsQuerySchema = z.strictObject({
+  since: z.coerce.number().int().min(0).optional(),
+  severity: SeveritySchema.optional(),
+  limit: z.coerce.number().int().min(1).max(1000).optional(),
+  follow: z.enum(['0', '1']).optional(),
+})
+
+/** What a dashboard user may do; `admin` is also whoever may open the unix socket. */
+export const AccessRoleSchema = z.enum(['viewer', 'operator', 'admin'])
+/** The caller's own session. `writes` is false when the request carried no valid write token. Times are ms since the epoch. */
+export const SessionSchema = z.object({
+  role: AccessRoleSchema,
+  writes: z.boolean(),
+  expires: z.number().nullable(),
+})
+/** One row of the list of dashboard sessions; `id` is a prefix of the stored hash and opens nothing. */
+export const SessionRowSchema = z.object({
+  id: z.string(),
+  role: AccessRoleSchema,
+  createdAt: z.number(),
+  lastUsedAt: z.number(),
+  expires: z.number(),
+  current: z.boolean(),
+})
+/** What the dashboard's WebSocket accepts: proof that a person is still there, which keeps the session from idling out. */
+export const LiveInputSchema = z.strictObject({ type: z.literal('seen') })
 
 /** Messages the dashboard's WebSocket sends: whole snapshots by topic, and each new event. */
 export const LiveMessageSchema = z.discriminatedUnion('topic', [
@@ -190,5 +227,9 @@ export type Forward = z.infer<typeof ForwardSchema>
 export type LoginLink = z.infer<typeof LoginLinkSchema>
 export type ErrorBody = z.infer<typeof ErrorBodySchema>
 export type LiveMessage = z.infer<typeof LiveMessageSchema>
+export type AccessRole = z.infer<typeof AccessRoleSchema>
+export type Session = z.infer<typeof SessionSchema>
+export type SessionRow = z.infer<typeof SessionRowSchema>
+export type EventsQuery = z.infer<typeof EventsQuerySchema>
 export type Warning = z.infer<typeof WarningSchema>
 export type Mesh = z.infer<typeof MeshSchema>

@@ -33,5 +33,8 @@ export class MalformedError extends KithError<'malformed'> {
 
 /** Reasons every area shares. */
 export const COMMON_REASONS = {
-  malformed: { summary: 'Bytes from outside do not decode as the format they claim to be.', fix: 'Update both nodes to the same version; if it persists, the sender is broken or hostile.' },
+  malformed: {
+    summary: 'Bytes from outside do not decode as the format they claim to be.',
+    fix: 'Update both nodes to the same version; if it persists, the sender is broken or hostile.',
+  },
 } as const satisfies ReasonTable

@@ -17,7 +17,9 @@ export interface Format<T> {
 
 /** Exactly `length` bytes. */
 export function fixedBytes(length: number): z.ZodType<Uint8Array, Uint8Array> {
-  return z.instanceof(Uint8Array).refine((bytes) => bytes.length === length, { error: `expected ${length} bytes` })
+  return z
+    .instanceof(Uint8Array)
+    .refine((bytes) => bytes.length === length, { error: `expected ${length} bytes` })
 }
 
 /** At most `max` bytes. */
@@ -55,7 +57,8 @@ export function cborFormat<Schema extends z.ZodType>(
     maxBytes,
     encode(value) {
       const bytes = toBytes(value)
-      if (bytes.length > maxBytes) throw new Error(`${name} of ${bytes.length} bytes exceeds its limit of ${maxBytes}`)
+      if (bytes.length > maxBytes)
+        throw new Error(`${name} of ${bytes.length} bytes exceeds its limit of ${maxBytes}`)
       return bytes
     },
     decode(bytes) {
@@ -65,12 +68,18 @@ export function cborFormat<Schema extends z.ZodType>(
       let value: z.output<Schema>
       let again: Uint8Array
       try {
-        value = z.decode(schema, decode(bytes, { strict: true, allowIndefinite: false, allowUndefined: false }) as never)
+        value = z.decode(
+          schema,
+          decode(bytes, { strict: true, allowIndefinite: false, allowUndefined: false }) as never,
+        )
         again = toBytes(value)
       } catch (cause) {
-        throw new MalformedError(`Cannot decode ${name} of ${bytes.length} bytes: ${firstLine(cause)}`, { cause })
+        throw new MalformedError(`Cannot decode ${name} of ${bytes.length} bytes: ${firstLine(cause)}`, {
+          cause,
+        })
       }
-      if (compareBytes(again, bytes) !== 0) throw new MalformedError(`Cannot decode ${name}: not in canonical form`)
+      if (compareBytes(again, bytes) !== 0)
+        throw new MalformedError(`Cannot decode ${name}: not in canonical form`)
       return value
     },
   }

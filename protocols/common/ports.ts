@@ -48,3 +48,11 @@ export interface Store {
   /** All pairs whose key starts with `prefix`, in key order. */
   entries(prefix: string): AsyncIterable<[key: string, value: Uint8Array]>
 }
+
+/** Timers, injected like the clock; a virtual wheel in tests and in the simulator. Delays in ms. */
+export interface Timers {
+  /** Calls `run` every `intervalMs` until the returned function is called. */
+  every(intervalMs: number, run: () => void): () => void
+  /** Calls `run` once, unless the returned function is called first. */
+  after(delayMs: number, run: () => void): () => void
+}

@@ -14,6 +14,7 @@ export const SIGNING_CONTEXTS = {
   joinReply: 'kith/join-reply/1\0',
   registration: 'kith/registration/1\0',
   leave: 'kith/leave/1\0',
+  accusation: 'kith/accusation/1\0',
 } as const
 
 /** Name of a signing context. */
@@ -30,7 +31,11 @@ const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 
 /** A signer over the 32-byte Ed25519 seed, by node:crypto. */
 export function ed25519Signer(seed: Uint8Array): Signer {
-  const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' })
+  const privateKey = createPrivateKey({
+    key: Buffer.concat([PKCS8_PREFIX, seed]),
+    format: 'der',
+    type: 'pkcs8',
+  })
   const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' })
   const publicKey = Uint8Array.from(spki.subarray(SPKI_PREFIX.length))
   return { publicKey, sign: (message) => Uint8Array.from(sign(null, message, privateKey)) }

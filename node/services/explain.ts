@@ -1,0 +1,99 @@
+import { KithError } from '../../protocols/common/errors.ts'
+import type { ServiceEntry } from '../../protocols/naming/directory.ts'
+import { TunnelError } from '../../protocols/tunnel/errors.ts'
+import type { Why } from '../api/schemas.ts'
+import { fixOf } from '../reasons.ts'
+import type { MeshView, ServiceMember } from './mesh-view.ts'
+import type { Reach } from './reach.ts'
+
+/** What explaining needs to know of the connections. */
+export interface PathView {
+  pathTo(peerId: string): 'direct' | 'relay' | 'none'
+  /** Why the last dial failed, if it did. */
+  lastFailure(peerId: string): { code: string; text: string; fix?: string } | undefined
+  /** Round trip in ms; rejects with the reason. */
+  probe(peerId: string): Promise<number>
+}
+
+/**
+ * Finds out, by really trying, whether a service or a member can be reached from here, and why not.
+ * @throws TunnelError `service-unknown` when the subject is neither.
+ */
+export async function explain(subject: string, mesh: MeshView, reach: Reach, paths: PathView): Promise<Why> {
+  const member = mesh.members().find((candidate) => candidate.id === subject || candidate.name === subject)
+  let entry: ServiceEntry | undefined
+  try {
+    entry = reach.find(subject)
+  } catch (error) {
+    if (!(error instanceof TunnelError)) throw error
+  }
+  if (entry !== undefined) return explainService(subject, entry, mesh, reach, paths)
+  if (member !== undefined) return explainMember(subject, member, paths)
+  throw new TunnelError('service-unknown', `"${subject}" is neither a service nor a member of ${mesh.domain}`)
+}
+
+async function explainService(
+  subject: string,
+  entry: ServiceEntry,
+  mesh: MeshView,
+  reach: Reach,
+  paths: PathView,
+): Promise<Why> {
+  const isOwn = entry.provider.id === mesh.self.id
+  try {
+    const stream = await reach.open(entry)
+    stream.abort(new Error('only asked whether it opens'))
+    const text = isOwn
+      ? 'This node provides it, and its target answers'
+      : `${entry.provider.name} let this node in, and the target answers`
+    return {
+      subject,
+      verdict: 'reachable',
+      path: isOwn ? 'local' : paths.pathTo(entry.provider.id),
+      reasons: [{ code: 'ok', text, fix: '' }],
+    }
+  } catch (error) {
+    if (!(error instanceof KithError)) throw error
+    const reasons = [reasonOf(error.code, error.message)]
+    const dial = isOwn ? undefined : paths.lastFailure(entry.provider.id)
+    if (dial !== undefined && (error.code === 'peer-unreachable' || error.code === 'peer-dead'))
+      reasons.push(reasonOf(dial.code, dial.text))
+    return {
+      subject,
+      verdict: error.code === 'not-allowed' ? 'denied' : 'unreachable',
+      path: isOwn ? 'local' : paths.pathTo(entry.provider.id),
+      reasons,
+    }
+  }
+}
+
+async function explainMember(subject: string, member: ServiceMember, paths: PathView): Promise<Why> {
+  if (member.self)
+    return {
+      subject,
+      verdict: 'reachable',
+      path: 'local',
+      reasons: [{ code: 'ok', text: 'This is the node itself', fix: '' }],
+    }
+  try {
+    const rttMs = await paths.probe(member.id)
+    return {
+      subject,
+      verdict: 'reachable',
+      path: paths.pathTo(member.id),
+      reasons: [{ code: 'ok', text: `${member.name} answered in ${rttMs.toFixed(1)} ms`, fix: '' }],
+    }
+  } catch (error) {
+    if (!(error instanceof KithError)) throw error
+    const dial = paths.lastFailure(member.id)
+    const reasons = [
+      reasonOf(error.code, error.message),
+      ...(dial === undefined ? [] : [reasonOf(dial.code, dial.text)]),
+    ]
+    return { subject, verdict: 'unreachable', path: paths.pathTo(member.id), reasons }
+  }
+}
+
+function reasonOf(code: string, text: string): Why['reasons'][number] {
+  return { code, text, fix: fixOf(code) }
+}

@@ -1,0 +1,188 @@
+import {
+  Agent,
+  request as httpRequest,
+  type ClientRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
+import type { Duplex } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { KithError } from '../../../protocols/common/errors.ts'
+import type { ServiceEntry } from '../../../protocols/naming/directory.ts'
+import { providerName } from '../../../protocols/naming/names.ts'
+import { TUNNEL_REASONS, type TunnelReason } from '../../../protocols/tunnel/errors.ts'
+import type { Reach } from '../reach.ts'
+import { problemBytes, sendProblem, type GatewayProblem } from './error-page.ts'
+
+/** Idle connections kept to each service, and for how long: a page load's worth, shorter than common server time-outs. */
+const IDLE_CONNECTIONS_PER_SERVICE = 8
+const IDLE_CONNECTION_MS = 4000
+/** RFC 9110 §7.6.1: headers that belong to one connection. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** Passes HTTP requests on to services over tunnels. */
+export interface HttpProxy {
+  forward(request: IncomingMessage, response: ServerResponse, entry: ServiceEntry): Promise<void>
+  /** WebSocket and other upgrades (RFC 9110 §7.8): the whole connection is joined to the service's. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, entry: ServiceEntry): Promise<void>
+  close(): void
+}
+
+/** An http.Agent whose connections are tunnels; its pool is keyed by provider and service. */
+class TunnelAgent extends Agent {
+  readonly #connect: (key: string) => Promise<Duplex>
+
+  constructor(connect: (key: string) => Promise<Duplex>) {
+    super({ keepAlive: true, maxFreeSockets: IDLE_CONNECTIONS_PER_SERVICE })
+    this.#connect = connect
+  }
+
+  override createConnection(
+    options: { host?: string | null },
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): undefined {
+    this.#connect(options.host ?? '').then(
+      (stream) => callback?.(null, stream),
+      (error: Error) => callback?.(error, undefined as never),
+    )
+  }
+
+  /** Called by node when a connection becomes idle. Tunnels have no socket time-out of their own, so one is set here. */
+  override keepSocketAlive(stream: Duplex): boolean {
+    const timer = setTimeout(() => stream.destroy(), IDLE_CONNECTION_MS)
+    timer.unref()
+    idleTimers.set(stream, timer)
+    return true
+  }
+
+  override reuseSocket(stream: Duplex, request: ClientRequest): void {
+    clearTimeout(idleTimers.get(stream))
+    request.reusedSocket = true
+  }
+}
+const idleTimers = new WeakMap<Duplex, NodeJS.Timeout>()
+
+/** @param reach finds and opens services of `domain`. */
+export function createHttpProxy(reach: Reach, domain: string): HttpProxy {
+  const agent = new TunnelAgent(async (name) => reach.openStream(reach.find(name)))
+
+  const send = (request: IncomingMessage, entry: ServiceEntry): ClientRequest =>
+    httpRequest({
+      agent,
+      // Names the pool and the connection, not the Host header: that one is passed on as the client sent it.
+      host: providerName(entry.service.name, entry.provider.name, domain),
+      method: request.method ?? 'GET',
+      path: request.url ?? '/',
+      setHost: false,
+      headers: requestHeaders(request),
+    })
+
+  const forward = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    entry: ServiceEntry,
+    isRetry: boolean,
+  ): Promise<void> => {
+    const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+    const outgoing = send(request, entry)
+    outgoing.once('response', resolve)
+    outgoing.once('error', reject)
+    response.once('close', () => outgoing.destroy()) // the client left: so do we
+    const uploaded = pipeline(request, outgoing)
+    uploaded.catch(reject)
+    let incoming: IncomingMessage
+    try {
+      incoming = await answered
+    } catch (error) {
+      const isStale = outgoing.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET'
+      if (isStale && !isRetry && hasNoBody(request)) return forward(request, response, entry, true)
+      if (!response.headersSent && !response.destroyed)
+        sendProblem(response, problemOf(error), acceptsHtml(request))
+      return
+    }
+    response.writeHead(
+      incoming.statusCode ?? 502,
+      incoming.statusMessage,
+      passedOn(incoming.rawHeaders, incoming.headers.connection),
+    )
+    response.flushHeaders() // Server-sent events: the client must see the head before the first event.
+    await pipeline(incoming, response).catch(() => response.destroy()) // either side broke off: the client sees a cut body, as it should
+  }
+
+  return {
+    forward: (request, response, entry) => forward(request, response, entry, false),
+    async upgrade(request, socket, head, entry) {
+      let tunnel: Duplex
+      try {
+        tunnel = await reach.openStream(entry)
+      } catch (error) {
+        socket.end(problemBytes(problemOf(error)))
+        return
+      }
+      tunnel.write(requestHead(request))
+      if (head.length > 0) tunnel.write(head)
+      await Promise.all([pipeline(socket, tunnel), pipeline(tunnel, socket)]).catch((error: Error) => {
+        socket.destroy()
+        tunnel.destroy(error)
+      })
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+/** The gateway's answer to a failure on the way. */
+export function problemOf(error: unknown): GatewayProblem {
+  const code =
+    error instanceof KithError && Object.hasOwn(TUNNEL_REASONS, error.code)
+      ? (error.code as TunnelReason)
+      : 'stream-failed'
+  const status =
+    code === 'not-allowed' ? 403 : code === 'service-unknown' ? 404 : code === 'target-timeout' ? 504 : 502
+  return { status, code, text: (error as Error).message, fix: TUNNEL_REASONS[code].fix }
+}
+
+/** Whether the client would rather see a page than JSON. */
+export function acceptsHtml(request: IncomingMessage): boolean {
+  return request.headers.accept?.includes('text/html') ?? false
+}
+
+/** A body of unknown length must stay framed for methods that usually have none. */
+function requestHeaders(request: IncomingMessage): string[] {
+  const headers = passedOn(request.rawHeaders, request.headers.connection)
+  return request.headers['transfer-encoding'] === undefined
+    ? headers
+    : [...headers, 'Transfer-Encoding', 'chunked']
+}
+
+/** Headers without those of the connection, order, case and repetitions kept. */
+function passedOn(rawHeaders: readonly string[], connection: string | undefined): string[] {
+  const named = new Set((connection ?? '').toLowerCase().split(/\s*,\s*/))
+  const out: string[] = []
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const [name = '', value = ''] = [rawHeaders[i], rawHeaders[i + 1]]
+    const key = name.toLowerCase()
+    if (!HOP_BY_HOP.has(key) && !named.has(key)) out.push(name, value)
+  }
+  return out
+}
+
+function hasNoBody(request: IncomingMessage): boolean {
+  return request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined
+}
+
+function requestHead(request: IncomingMessage): string {
+  const lines = [`${request.method} ${request.url} HTTP/1.1`]
+  for (let i = 0; i + 1 < request.rawHeaders.length; i += 2)
+    lines.push(`${request.rawHeaders[i]}: ${request.rawHeaders[i + 1]}`)
+  return `${lines.join('\r\n')}\r\n\r\n`
+}

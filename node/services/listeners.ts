@@ -1,0 +1,123 @@
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import { listenFailure } from '../resolver/errors.ts'
+import type { EmitEvent } from '../../protocols/common/ports.ts'
+import type { Directory, ServiceEntry } from '../../protocols/naming/directory.ts'
+import { LOOPBACK_PROBES } from '../../protocols/naming/limits.ts'
+import { loopbackAddress } from '../../protocols/naming/loopback.ts'
+import type { LocalEndpoint } from '../../protocols/naming/zone.ts'
+
+/** Services this node listens for at most; beyond it names still work through the gateway's own port. */
+export const SERVICE_LISTENERS_MAX = 1000
+/** Open connections to one listener. */
+const CONNECTIONS_PER_LISTENER_MAX = 4096
+
+/** What a listener does with an accepted connection. */
+export type Accept = (connection: Socket, entry: ServiceEntry) => void
+
+/** Local listeners for every service of the mesh, each on a loopback address of its own. */
+export interface ServiceListeners {
+  /** Brings the listeners in line with the directory; runs one after another. */
+  update(directory: Directory): Promise<void>
+  endpoint(serviceName: string): LocalEndpoint | undefined
+  close(): Promise<void>
+}
+
+/** What `openServiceListeners` needs. */
+export interface ServiceListenersInit {
+  readonly nodeId: string
+  /** The gateway's port: where HTTP services are listened for. */
+  readonly gatewayPort: number
+  /** Only Linux routes all of 127/8 to the host; elsewhere the shared gateway port and forwards serve. */
+  readonly hasOwnAddresses: boolean
+  readonly accept: Accept
+  readonly emit: EmitEvent
+}
+
+interface Listener {
+  readonly endpoint: LocalEndpoint
+  readonly server: Server
+  readonly connections: Set<Socket>
+  entry: ServiceEntry
+}
+
+/** Starts with no listener; `update` opens and closes them. */
+export function openServiceListeners(init: ServiceListenersInit): ServiceListeners {
+  const listeners = new Map<string, Listener>()
+  let updating = Promise.resolve()
+
+  const apply = async (directory: Directory): Promise<void> => {
+    for (const [name, listener] of listeners) {
+      const entry = directory.services.get(name)
+      if (entry !== undefined && wantedPort(entry, init.gatewayPort) === listener.endpoint.port)
+        listener.entry = entry
+      else {
+        listeners.delete(name)
+        await closeListener(listener)
+      }
+    }
+    for (const [name, entry] of directory.services) {
+      if (listeners.has(name) || listeners.size >= SERVICE_LISTENERS_MAX) continue
+      const listener = await openListener(init, entry)
+      if (listener !== undefined) listeners.set(name, listener)
+    }
+  }
+  return {
+    update(directory) {
+      if (init.hasOwnAddresses) updating = updating.then(() => apply(directory))
+      return updating
+    },
+    endpoint(name) {
+      if (!init.hasOwnAddresses) return { address: '127.0.0.1', port: init.gatewayPort }
+      return listeners.get(name)?.endpoint
+    },
+    async close() {
+      await updating
+      await Promise.all([...listeners.values()].map(closeListener))
+      listeners.clear()
+    },
+  }
+}
+
+function wantedPort(entry: ServiceEntry, gatewayPort: number): number {
+  return entry.service.proto === 'tcp' ? entry.service.port : gatewayPort
+}
+
+async function openListener(init: ServiceListenersInit, entry: ServiceEntry): Promise<Listener | undefined> {
+  const port = wantedPort(entry, init.gatewayPort)
+  let failure: unknown
+  for (let attempt = 0; attempt < LOOPBACK_PROBES; attempt += 1) {
+    const address = loopbackAddress(init.nodeId, entry.service.name, attempt)
+    const server = createServer({ allowHalfOpen: true, noDelay: true })
+    server.maxConnections = CONNECTIONS_PER_LISTENER_MAX
+    try {
+      server.listen({ host: address, port })
+      await once(server, 'listening')
+    } catch (error) {
+      failure = listenFailure(`service "${entry.service.name}"`, address, port, error)
+      if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') continue
+      break
+    }
+    const listener: Listener = { endpoint: { address, port }, server, connections: new Set(), entry }
+    server.on('connection', (connection) => {
+      listener.connections.add(connection)
+      connection.on('close', () => listener.connections.delete(connection))
+      init.accept(connection, listener.entry)
+    })
+    return listener
+  }
+  init.emit({
+    kind: 'service.not-listening',
+    severity: 'notice',
+    reason: (failure as { code?: string }).code ?? 'port-in-use',
+    text: `${(failure as Error).message}; it stays reachable by the gateway port and \`kith forward\``,
+    fields: { service: entry.service.name },
+  })
+  return undefined
+}
+
+async function closeListener(listener: Listener): Promise<void> {
+  for (const connection of listener.connections) connection.destroy()
+  listener.server.close()
+  await once(listener.server, 'close')
+}

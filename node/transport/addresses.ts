@@ -1,0 +1,46 @@
+import type { Address } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+/** What a registration record holds (protocols/registry). */
+const ANNOUNCED_MAX = 8
+
+type Locality = 'loopback' | 'private' | 'public'
+const DIAL_ORDER: readonly Locality[] = ['private', 'public', 'loopback']
+
+/** The IP address of a multiaddr, without the zone; undefined for names and circuits. */
+export function ipOf(address: string): string | undefined {
+  const parts = address.split('/')
+  return parts[1] === 'ip4' || parts[1] === 'ip6' ? parts[2] : undefined
+}
+
+/** Where an address leads, by the special-purpose registries (RFC 6890). */
+export function localityOf(address: string): Locality {
+  const ip = ipOf(address) ?? ''
+  if (ip.startsWith('127.') || ip === '::1') return 'loopback'
+  if (
+    /^(10\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)/.test(ip)
+  )
+    return 'private'
+  if (/^(f[cd]|fe[89ab])/i.test(ip)) return 'private'
+  return 'public'
+}
+
+/**
+ * Dial order: the LAN first (libp2p dials the WAN first and spends seconds on each address), loopback last, since another
+ * machine's 127.0.0.1 is ours.
+ */
+export function byLocality(a: Address, b: Address): -1 | 0 | 1 {
+  const order = (address: Address): number => DIAL_ORDER.indexOf(localityOf(address.multiaddr.toString()))
+  return Math.sign(order(a) - order(b)) as -1 | 0 | 1
+}
+
+/**
+ * The addresses others are told, without the peer id: loopback and link-local ones only when there are no others, so that
+ * several nodes on one machine find each other and nobody else is sent to its own loopback.
+ */
+export function announcedAddresses(addresses: readonly Multiaddr[]): string[] {
+  const texts = [...new Set(addresses.map((address) => address.toString().replace(/\/p2p\/[^/]+$/, '')))]
+  const isFar = (text: string): boolean => localityOf(text) !== 'loopback' && !/^\/ip6\/fe[89ab]/i.test(text)
+  const far = texts.filter(isFar)
+  return (far.length > 0 ? far : texts).slice(0, ANNOUNCED_MAX)
+}

@@ -1,0 +1,119 @@
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import type { ConnectionEncrypter, Libp2p } from '@libp2p/interface'
+import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht'
+import { ping, type Ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import { VERSION } from '../version.ts'
+import { byLocality } from './addresses.ts'
+import { listenError } from './listen-error.ts'
+
+/** The services every mesh node runs on libp2p. */
+export interface MeshServices extends Record<string, unknown> {
+  readonly ping: Ping
+  readonly dht: KadDHT
+}
+/** A libp2p node of a mesh. */
+export type MeshNode = Libp2p<MeshServices>
+
+/** What differs from node to node; everything else is decided here. */
+export interface MeshNodeInit {
+  /** 32-byte Ed25519 seed. */
+  readonly seed: Uint8Array
+  /** First 8 hex digits of the mesh id; part of every protocol id, so that two meshes can never merge. */
+  readonly id8: string
+  readonly listen: readonly string[]
+  readonly announce: readonly string[]
+  /** Encrypters in order of preference. */
+  readonly encrypters: readonly ((components: never) => ConnectionEncrypter)[]
+}
+
+/** Streams a member may open to us at once, over all protocols; a browser page behind a gateway opens hundreds. */
+const STREAMS_PER_CONNECTION_MAX = 8192
+/** Our stream adapter pauses at its own high-water mark; libp2p resets a paused stream whose window outgrew its read buffer. */
+const STREAM_WINDOW_BYTES_MAX = 2 * 1024 * 1024
+/** Many members behind one NAT or on one loopback come back at once after a restart; the default of 5 refuses them. */
+const INBOUND_CONNECTIONS_PER_SECOND = 200
+/** A peer that does not answer TCP within this is away; the reconnect loop comes back to it. */
+const DIAL_TIMEOUT_MS = 5000
+/** Connections without any byte; our probes run every second. */
+const SOCKET_INACTIVITY_MS = 120_000
+/** Contacts per Kademlia bucket: a put or get in a small mesh then does not touch everybody (membership research, row 7). */
+const KAD_BUCKET_SIZE = 8
+
+/**
+ * Builds and starts libp2p with the settings a small private mesh needs; each departure from a default has its reason here.
+ * @throws ListenError when a mesh port is in use.
+ */
+export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
+  const prefix = `kith/${init.id8}`
+  try {
+    return await createLibp2p<MeshServices>({
+      privateKey: await generateKeyPairFromSeed('Ed25519', init.seed),
+      nodeInfo: { name: 'kith', version: VERSION, userAgent: `kith/${VERSION}` },
+      addresses: { listen: [...init.listen], announce: [...init.announce] },
+      transports: [
+        tcp({
+          inboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
+          outboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
+        }),
+      ],
+      connectionEncrypters: init.encrypters as ((components: unknown) => ConnectionEncrypter)[],
+      streamMuxers: [
+        yamux({
+          // The initial window stays 256 KiB: a sender assumes its own value of the other side.
+          streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX },
+          maxInboundStreams: STREAMS_PER_CONNECTION_MAX,
+          maxOutboundStreams: STREAMS_PER_CONNECTION_MAX,
+        }),
+      ],
+      connectionManager: {
+        addressSorter: byLocality,
+        dialTimeout: DIAL_TIMEOUT_MS,
+        inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
+        maxIncomingPendingConnections: INBOUND_CONNECTIONS_PER_SECOND,
+        // libp2p gives up after five tries and forgets the peer; the loop in bootstrap/ never does.
+        reconnectRetries: 0,
+      },
+      // It pings every connection each 10 s and aborts on one slow answer; membership probes watch the links.
+      connectionMonitor: { enabled: false },
+      connectionGater: {
+        // Noise IK needs the responder's key before the first byte.
+        denyDialMultiaddr: (address) => !address.toString().includes('/p2p/'),
+      },
+      peerStore: { maxAddressAge: Infinity, maxPeerAge: Infinity },
+      services: {
+        identify: identify({ protocolPrefix: prefix }),
+        ping: ping({
+          protocolPrefix: prefix,
+          maxInboundStreams: 32,
+          maxOutboundStreams: 32,
+          runOnLimitedConnection: true,
+        }),
+        dht: kadDHT({
+          protocol: `/${prefix}/kad/1`,
+          // By default a node with private addresses only is a client and drops private addresses: then no table ever fills.
+          clientMode: false,
+          peerInfoMapper: passthroughMapper,
+          allowQueryWithZeroPeers: true,
+          kBucketSize: KAD_BUCKET_SIZE,
+          alpha: 3,
+          disjointPaths: 1,
+          initialQuerySelfInterval: 500,
+          querySelfInterval: 60_000,
+          // Peer routing only until the signed record copies come: nothing can be stored, `/pk/` included.
+          validators: { pk: refuseRecord },
+          selectors: { pk: () => 0 },
+        }),
+      },
+    })
+  } catch (error) {
+    throw listenError(init.listen, error)
+  }
+}
+
+function refuseRecord(): never {
+  throw new Error('this mesh stores no such records in the DHT')
+}

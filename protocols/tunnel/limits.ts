@@ -1,0 +1,8 @@
+/** An OPEN names one service; its answer is a code and a sentence. */
+export const OPEN_BYTES_MAX = 1024
+/** Streams one peer may have open to this node's services; a page opens tens, 200 parallel requests must pass. */
+export const STREAMS_PER_PEER_MAX = 1024
+/** How long the provider may take to reach its target before the consumer is told so. */
+export const TARGET_CONNECT_TIMEOUT_MS = 5000
+/** How long the consumer waits for the answer to an OPEN; longer than the provider's own time-out, so its reason arrives. */
+export const OPEN_TIMEOUT_MS = 8000
