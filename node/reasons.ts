@@ -1,12 +1,15 @@
+import { BOOTSTRAP_REASONS } from '../bootstrap/errors.ts'
 import { ADMISSION_REASONS, CERTIFICATE_REASONS } from '../protocols/admission/errors.ts'
 import { COMMON_REASONS, type ReasonTable } from '../protocols/common/errors.ts'
 import { MEMBERSHIP_REASONS } from '../protocols/membership/errors.ts'
 import { NAMING_REASONS } from '../protocols/naming/errors.ts'
 import { REGISTRY_REASONS } from '../protocols/registry/errors.ts'
 import { CHANNEL_REASONS } from '../protocols/secure-channel/errors.ts'
+import { BYTE_STREAM_REASONS } from '../protocols/tunnel/byte-stream.ts'
 import { TUNNEL_REASONS } from '../protocols/tunnel/errors.ts'
 import { CLI_REASONS } from './cli/errors.ts'
 import { CONFIG_REASONS } from './config/errors.ts'
+import { NODE_REASONS } from './errors.ts'
 import { HTTP_REASONS } from './http/errors.ts'
 import { LISTEN_REASONS } from './resolver/errors.ts'
 import { GATEWAY_REASONS } from './services/gateway/errors.ts'
@@ -27,6 +30,9 @@ export const REASON_AREAS: Readonly<Record<string, ReasonTable>> = {
   Membership: MEMBERSHIP_REASONS,
   Names: NAMING_REASONS,
   'Reaching services': TUNNEL_REASONS,
+  'Streams between nodes': BYTE_STREAM_REASONS,
+  'Finding peers': BOOTSTRAP_REASONS,
+  Node: NODE_REASONS,
   Gateway: GATEWAY_REASONS,
 }
 

@@ -38,7 +38,7 @@ export interface Control {
   /** One probe; never rejects for an unreachable peer (the reply carries the error). @throws KithError `peer-unknown`. */
   ping(peer: string, seq: number, signal: AbortSignal): Promise<PingReply>
   why(subject: string): Promise<Why>
-  /** Newest last; at most `limit` (1,000) entries with id > since. */
+  /** Newest last; at most `limit` (1,000) entries: with `since` the first ones after that id, without it the newest ones. */
   events(filter: { since?: number; severity?: Severity; limit?: number }): LogEvent[]
   /** Calls back for every new event until the signal aborts. */
   onEvent(listener: (event: LogEvent) => void, signal: AbortSignal): void

@@ -26,8 +26,9 @@ export interface ServiceListeners {
 /** What `openServiceListeners` needs. */
 export interface ServiceListenersInit {
   readonly nodeId: string
-  /** The gateway's port: where HTTP services are listened for. */
+  /** The gateway's port, and others (80) where HTTP services are listened for too. */
   readonly gatewayPort: number
+  readonly extraHttpPorts: readonly number[]
   /** Only Linux routes all of 127/8 to the host; elsewhere the shared gateway port and forwards serve. */
   readonly hasOwnAddresses: boolean
   readonly accept: Accept
@@ -36,7 +37,7 @@ export interface ServiceListenersInit {
 
 interface Listener {
   readonly endpoint: LocalEndpoint
-  readonly server: Server
+  readonly servers: Server[]
   readonly connections: Set<Socket>
   entry: ServiceEntry
 }
@@ -88,23 +89,16 @@ async function openListener(init: ServiceListenersInit, entry: ServiceEntry): Pr
   let failure: unknown
   for (let attempt = 0; attempt < LOOPBACK_PROBES; attempt += 1) {
     const address = loopbackAddress(init.nodeId, entry.service.name, attempt)
-    const server = createServer({ allowHalfOpen: true, noDelay: true })
-    server.maxConnections = CONNECTIONS_PER_LISTENER_MAX
+    const listener: Listener = { endpoint: { address, port }, servers: [], connections: new Set(), entry }
     try {
-      server.listen({ host: address, port })
-      await once(server, 'listening')
+      await listen(init, listener, port)
+      for (const extra of entry.service.proto === 'tcp' ? [] : init.extraHttpPorts) await listen(init, listener, extra)
+      return listener
     } catch (error) {
       failure = listenFailure(`service "${entry.service.name}"`, address, port, error)
-      if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') continue
-      break
+      await closeListener(listener)
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') break
     }
-    const listener: Listener = { endpoint: { address, port }, server, connections: new Set(), entry }
-    server.on('connection', (connection) => {
-      listener.connections.add(connection)
-      connection.on('close', () => listener.connections.delete(connection))
-      init.accept(connection, listener.entry)
-    })
-    return listener
   }
   init.emit({
     kind: 'service.not-listening',
@@ -116,8 +110,23 @@ async function openListener(init: ServiceListenersInit, entry: ServiceEntry): Pr
   return undefined
 }
 
+async function listen(init: ServiceListenersInit, listener: Listener, port: number): Promise<void> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true })
+  server.maxConnections = CONNECTIONS_PER_LISTENER_MAX
+  server.listen({ host: listener.endpoint.address, port })
+  await once(server, 'listening')
+  listener.servers.push(server)
+  server.on('connection', (connection) => {
+    listener.connections.add(connection)
+    connection.on('close', () => listener.connections.delete(connection))
+    init.accept(connection, listener.entry)
+  })
+}
+
 async function closeListener(listener: Listener): Promise<void> {
   for (const connection of listener.connections) connection.destroy()
-  listener.server.close()
-  await once(listener.server, 'close')
+  for (const server of listener.servers) {
+    server.close()
+    await once(server, 'close')
+  }
 }

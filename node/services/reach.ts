@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { Directory, ServiceEntry } from '../../protocols/naming/directory.ts'
 import { parseName } from '../../protocols/naming/names.ts'
 import { TunnelError } from '../../protocols/tunnel/errors.ts'
+import { OPEN_TIMEOUT_MS } from '../../protocols/tunnel/limits.ts'
 import { requestService, type BytePipe } from '../../protocols/tunnel/handshake.ts'
 import { isAllowed } from './access.ts'
 import type { MeshView } from './mesh-view.ts'
@@ -61,7 +62,7 @@ export function createReach(init: ReachInit): Reach {
         `"${service.name}" on ${member.name} is open to ${service.allow.join(', ') || 'nobody'}, not to ${mesh.self.name}`,
       )
     }
-    return requestService(await init.openStream(member.id), service.name)
+    return withinTime(await init.openStream(member.id), service.name)
   }
 
   const localTarget = (entry: ServiceEntry): Promise<Duplex> => {
@@ -76,5 +77,19 @@ export function createReach(init: ReachInit): Reach {
     find,
     open: async (entry) => (isOwn(entry) ? streamPipe(await localTarget(entry)) : openRemote(entry)),
     openStream: async (entry) => (isOwn(entry) ? localTarget(entry) : pipeDuplex(await openRemote(entry))),
+  }
+}
+
+/** Asks for the service and gives up, with a reason, when the provider does not answer in time. */
+async function withinTime(stream: BytePipe, service: string): Promise<BytePipe> {
+  const late = new TunnelError('stream-failed', `The provider of "${service}" did not answer within ${OPEN_TIMEOUT_MS / 1000} s`)
+  const timer = setTimeout(() => stream.abort(late), OPEN_TIMEOUT_MS)
+  try {
+    return await requestService(stream, service)
+  } catch (cause) {
+    if (cause instanceof TunnelError) throw cause
+    throw new TunnelError('stream-failed', `"${service}": ${(cause as Error).message}`, { cause })
+  } finally {
+    clearTimeout(timer)
   }
 }

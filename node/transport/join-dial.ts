@@ -1,4 +1,4 @@
-import type { ComponentLogger, Connection, MultiaddrConnection, Upgrader } from '@libp2p/interface'
+import type { Connection, MultiaddrConnection, Upgrader } from '@libp2p/interface'
 import { select } from '@libp2p/multistream-select'
 import { tcp } from '@libp2p/tcp'
 import { CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
@@ -7,11 +7,7 @@ import { keyFromPeerId } from '../../protocols/common/peer-id.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
 import { requestOverChannel, type ExchangeInit } from '../../protocols/secure-channel/exchange.ts'
 import { protocolId } from '../../protocols/secure-channel/wire.ts'
-
-/** What a joining machine needs to ask at a door. */
-export interface DialExchangeInit extends ExchangeInit {
-  readonly logger: ComponentLogger
-}
+import { silentLogger } from './silent-logger.ts'
 
 /**
  * Asks one question at the node of `address` (which must end in `/p2p/` and an Ed25519 peer id) and gives the reply. No libp2p
@@ -20,7 +16,7 @@ export interface DialExchangeInit extends ExchangeInit {
  */
 export async function dialExchange(
   address: Multiaddr,
-  init: DialExchangeInit,
+  init: ExchangeInit,
   request: Uint8Array,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
@@ -39,7 +35,7 @@ export async function dialExchange(
     await connection.close({ signal })
     throw new ChannelError('exchange-done', 'The join exchange is done')
   }
-  const transport = tcp()({ logger: init.logger })
+  const transport = tcp()({ logger: silentLogger() })
   try {
     await transport.dial(address, { signal, upgrader: { upgradeOutbound } as unknown as Upgrader })
   } catch (cause) {

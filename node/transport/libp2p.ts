@@ -32,6 +32,10 @@ export interface MeshNodeInit {
 
 /** Streams a member may open to us at once, over all protocols; a browser page behind a gateway opens hundreds. */
 const STREAMS_PER_CONNECTION_MAX = 8192
+/** Streams that may arrive before the new connection is ready; the default of 10 resets the rest. */
+const EARLY_STREAMS_MAX = 1000
+/** A join through a door waits up to 10 s for its issuer inside the upgrade (node/membership/door.ts). */
+const INBOUND_UPGRADE_TIMEOUT_MS = 15_000
 /** Our stream adapter pauses at its own high-water mark; libp2p resets a paused stream whose window outgrew its read buffer. */
 const STREAM_WINDOW_BYTES_MAX = 2 * 1024 * 1024
 /** Many members behind one NAT or on one loopback come back at once after a restart; the default of 5 refuses them. */
@@ -67,12 +71,15 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
           streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX },
           maxInboundStreams: STREAMS_PER_CONNECTION_MAX,
           maxOutboundStreams: STREAMS_PER_CONNECTION_MAX,
+          // Streams opened right behind the handshake, before the other side has set up its handlers: a page's worth and more.
+          maxEarlyStreams: EARLY_STREAMS_MAX,
         }),
       ],
       connectionManager: {
         addressSorter: byLocality,
         dialTimeout: DIAL_TIMEOUT_MS,
         inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
+        inboundUpgradeTimeout: INBOUND_UPGRADE_TIMEOUT_MS,
         maxIncomingPendingConnections: INBOUND_CONNECTIONS_PER_SECOND,
         // libp2p gives up after five tries and forgets the peer; the loop in bootstrap/ never does.
         reconnectRetries: 0,

@@ -75,6 +75,9 @@ class StreamAdapter implements ByteStream {
   #readClosed = false
   #resuming = false
   #failure: ByteStreamError | undefined
+  /** Set when only writing became impossible: what was received can still be read. */
+  #writeFailure: ByteStreamError | undefined
+  #finishing = false
   #wakeReader: (() => void) | undefined
   #failWriter: ((error: ByteStreamError) => void) | undefined
   #wakeWriter: (() => void) | undefined
@@ -124,9 +127,10 @@ class StreamAdapter implements ByteStream {
         if (next.done === true) break
         await this.#send(next.value)
       }
-      await this.#orFailure(this.#stream.close())
+      this.#finishing = true
+      await this.#orFailure(this.#closeWrite())
     } catch (error) {
-      if (this.#failure === undefined) this.abort(error instanceof Error ? error : new Error(String(error)))
+      if (this.#broken === undefined) this.abort(error instanceof Error ? error : new Error(String(error)))
       // Not awaited: a source that waits for its own input would only return when that ends.
       else
         Promise.resolve(iterator.return?.()).catch((late: unknown) =>
@@ -138,19 +142,32 @@ class StreamAdapter implements ByteStream {
 
   async #send(chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.length; at += WRITE_PIECE_BYTES) {
-      if (this.#failure !== undefined) throw this.#failure
+      if (this.#broken !== undefined) throw this.#broken
       if (this.#stream.send(chunk.subarray(at, at + WRITE_PIECE_BYTES))) continue
       if (this.#stream.writableNeedsDrain)
         await this.#orFailure(new Promise<void>((resolve) => (this.#wakeWriter = resolve)))
     }
   }
 
+  /** Why writing is impossible. */
+  get #broken(): ByteStreamError | undefined {
+    return this.#failure ?? this.#writeFailure
+  }
+
+  async #closeWrite(): Promise<void> {
+    try {
+      await this.#stream.close()
+    } catch (cause) {
+      throw new ByteStreamError('stream-closed', 'The stream ended before everything was sent', { cause })
+    }
+  }
+
   /** `promise`, or the failure of the stream if that comes first. One slot, so that long streams leave no listeners behind. */
   #orFailure<T>(promise: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (this.#failure !== undefined) return reject(this.#failure)
+      if (this.#broken !== undefined) return reject(this.#broken)
       this.#failWriter = reject
-      promise.then(resolve, (error: unknown) => reject(this.#failure ?? (error as Error)))
+      promise.then(resolve, (error: unknown) => reject(this.#broken ?? (error as Error)))
     })
   }
 
@@ -217,8 +234,13 @@ class StreamAdapter implements ByteStream {
           cause: event.error,
         }),
       )
-    } else if (!this.#remoteFinished) {
-      this.#fail(new ByteStreamError('stream-closed', 'The connection ended under the stream'))
+    } else {
+      const closed = new ByteStreamError('stream-closed', 'The connection ended under the stream')
+      if (!this.#remoteFinished) this.#fail(closed)
+      else if (!this.#finishing) {
+        this.#writeFailure = closed
+        this.#failWriter?.(closed)
+      }
     }
     this.#wakeReader?.()
   }

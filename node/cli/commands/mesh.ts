@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { renderUnicodeCompact } from 'uqr'
-import { readInvite } from '../../../bootstrap/invite-link.ts'
+import { readInviteArgument } from '../invite-argument.ts'
 import type { Invite, Status } from '../../api/schemas.ts'
 import { contextOf } from '../context.ts'
 import { formatDuration, parseDuration } from '../output.ts'
@@ -29,7 +29,7 @@ export function addMeshCommands(program: Command): void {
     .argument('[invite]', 'the link, a file that holds it, or - for standard input', '-')
     .action(async (argument: string, _options, command: Command) => {
       const { client, out } = contextOf(command)
-      showJoined(await client.post<Status>('/join', { invite: await readInvite(argument) }), out)
+      showJoined(await client.post<Status>('/join', { invite: await readInviteArgument(argument) }), out)
     })
 
   program

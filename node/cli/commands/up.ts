@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
-import { readInvite } from '../../../bootstrap/invite-link.ts'
+import { readInviteArgument } from '../invite-argument.ts'
 import { startNode } from '../../compose.ts'
 import { loadConfig, type FlatConfig } from '../../config/load.ts'
 import { contextOf, type Context } from '../context.ts'
@@ -74,7 +74,7 @@ async function up(
     loaded,
     isTerminal: process.stderr.isTTY === true,
     ...(options.create === undefined ? {} : { create: options.create }),
-    ...(options.join === undefined ? {} : { join: await readInvite(options.join) }),
+    ...(options.join === undefined ? {} : { join: await readInviteArgument(options.join) }),
     ...(defaultMesh === undefined ? {} : { createIfNone: defaultMesh }),
   })
   const ready = node.ready()

@@ -49,6 +49,9 @@ export function createGateway({ reach, domain, localLabel, emit }: GatewayInit):
     }
     if (entry.service.proto !== 'http')
       return problem(421, 'not-http', `"${entry.service.name}" is published as ${entry.service.proto}`)
+    if (!isLoopback(request.socket.remoteAddress) && !entry.service.allow.includes('lan')) {
+      return problem(403, 'lan-refused', `"${entry.service.name}" is not open to machines outside the mesh`)
+    }
     if (!entry.service.crossSite && isForeignRequest(request.method ?? 'GET', request.headers)) {
       const origin = request.headers.origin ?? 'another site'
       emit({
@@ -99,6 +102,11 @@ export function createGateway({ reach, domain, localLabel, emit }: GatewayInit):
       server.close()
     },
   }
+}
+
+/** Clients on this machine have its rights; others on the LAN, with `--gateway ADDR`, have no mesh identity. */
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address)
 }
 
 function problem(status: number, code: keyof typeof GATEWAY_REASONS, text: string): GatewayProblem {

@@ -180,6 +180,25 @@ test('a connection that ends under a stream is told apart from an orderly end', 
   await reading
 })
 
+test('a connection that ends while only we still write fails the writer and keeps what was received', async (t) => {
+  const { open, connection } = await streams(t, async (adapter) => {
+    await adapter.sink([utf8('all I have')])
+  })
+  const { adapter, stream } = await open()
+  const never = Promise.withResolvers<Uint8Array>()
+  const writing = t.throwsAsync(
+    adapter.sink(
+      (async function* () {
+        yield await never.promise
+      })(),
+    ),
+    { instanceOf: ByteStreamError, code: 'stream-closed' },
+  )
+  await until(() => stream.remoteWriteStatus === 'closed', 'the other side finishes')
+  await Promise.all([connection.close(), writing])
+  t.is(await text(adapter.source), 'all I have')
+})
+
 test('a reader that stops early does not hold the sender up', async (t) => {
   const sent = Promise.withResolvers<void>()
   const { open } = await streams(t, async (adapter) => {

@@ -1,0 +1,173 @@
+import type { BootstrapCode } from './errors.ts'
+import {
+  BACKOFF_FIRST_MS,
+  BACKOFF_MAX_MS,
+  BACKOFF_RECENT_MS,
+  DIALS_MAX,
+  RECENT_MS,
+  REMEMBERED_MAX,
+} from './limits.ts'
+
+/** A peer to reach and where; full multiaddrs. */
+export interface Target {
+  readonly peer: string
+  readonly addresses: readonly string[]
+}
+
+/** Why the last dial of a peer failed. `at` in ms, `count` failures in a row. */
+export interface DialFailure {
+  readonly code: BootstrapCode
+  readonly text: string
+  readonly at: number
+  readonly count: number
+}
+
+interface Peer {
+  addresses: readonly string[]
+  phase: 'connected' | 'waiting' | 'dialling'
+  /** When to dial, while waiting. */
+  dueAt: number
+  /** When the peer was lost or first wanted. */
+  since: number
+  failures: number
+  last: DialFailure | null
+}
+
+/** Who is dialled when. Only `step` changes it. */
+export interface ReconnectState {
+  readonly peers: Map<string, Peer>
+}
+
+export type ReconnectEvent =
+  /** A look at the world: whom we want, whom to ask while alone, who is connected. */
+  | {
+      readonly type: 'look'
+      readonly wanted: readonly Target[]
+      readonly fallback: readonly Target[]
+      readonly connected: ReadonlySet<string>
+    }
+  | {
+      readonly type: 'dialled'
+      readonly peer: string
+      readonly failure: { code: BootstrapCode; text: string } | null
+    }
+  /** Somebody says the peer is there: dial it as if it had just been lost. */
+  | { readonly type: 'hint'; readonly peer: string }
+
+export interface DialEffect {
+  readonly type: 'dial'
+  readonly peer: string
+  readonly addresses: readonly string[]
+}
+
+/** A loop that knows nobody. */
+export function createReconnect(): ReconnectState {
+  return { peers: new Map() }
+}
+
+/**
+ * Exponential back-off with full jitter (a random delay up to the bound, so that peers of a restarted node do not come
+ * all at once), one dial a peer, at most `DIALS_MAX` in all. `random` in [0, 1), `now` in ms.
+ */
+export function step(
+  state: ReconnectState,
+  event: ReconnectEvent,
+  now: number,
+  random: () => number,
+): DialEffect[] {
+  switch (event.type) {
+    case 'look':
+      return look(state, event, now, random)
+    case 'dialled':
+      dialled(state, event.peer, event.failure, now, random)
+      return []
+    case 'hint': {
+      const peer = state.peers.get(event.peer)
+      if (peer?.phase !== 'waiting') return []
+      peer.since = now
+      peer.failures = 0
+      peer.dueAt = Math.min(peer.dueAt, now + random() * BACKOFF_FIRST_MS)
+      return []
+    }
+  }
+}
+
+/** The reason of the last failed dial since the last success, null when there is none. */
+export function lastFailure(state: ReconnectState, peer: string): DialFailure | null {
+  return state.peers.get(peer)?.last ?? null
+}
+
+function look(
+  state: ReconnectState,
+  { wanted, fallback, connected }: Extract<ReconnectEvent, { type: 'look' }>,
+  now: number,
+  random: () => number,
+): DialEffect[] {
+  for (const [id, peer] of state.peers) follow(peer, connected.has(id), now, random)
+  const targets = connected.size === 0 ? [...wanted, ...fallback] : wanted
+  const wantedNow = new Set<string>()
+  for (const { peer: id, addresses } of targets) {
+    const known = state.peers.get(id)
+    if (wantedNow.has(id) && known !== undefined) {
+      known.addresses = [...new Set([...known.addresses, ...addresses])]
+      continue
+    }
+    wantedNow.add(id)
+    if (known !== undefined) known.addresses = addresses
+    else if (!connected.has(id)) {
+      state.peers.set(id, { addresses, phase: 'waiting', dueAt: now, since: now, failures: 0, last: null })
+    }
+  }
+  forget(state, wantedNow)
+  let dialling = 0
+  for (const peer of state.peers.values()) if (peer.phase === 'dialling') dialling++
+  const due = [...state.peers]
+    .filter(([id, peer]) => wantedNow.has(id) && peer.phase === 'waiting' && peer.dueAt <= now)
+    .sort(([, a], [, b]) => a.dueAt - b.dueAt)
+  return due.slice(0, Math.max(0, DIALS_MAX - dialling)).map(([id, peer]) => {
+    peer.phase = 'dialling'
+    return { type: 'dial', peer: id, addresses: peer.addresses }
+  })
+}
+
+/** A connection, whoever made it, resets everything; its loss starts anew. */
+function follow(peer: Peer, connected: boolean, now: number, random: () => number): void {
+  if (connected && peer.phase !== 'dialling') {
+    peer.phase = 'connected'
+    peer.failures = 0
+    peer.last = null
+  } else if (!connected && peer.phase === 'connected') {
+    peer.phase = 'waiting'
+    peer.since = now
+    peer.dueAt = now + random() * BACKOFF_FIRST_MS
+  }
+}
+
+function dialled(
+  state: ReconnectState,
+  id: string,
+  failure: { code: BootstrapCode; text: string } | null,
+  now: number,
+  random: () => number,
+): void {
+  const peer = state.peers.get(id)
+  if (peer === undefined) return
+  if (failure === null) {
+    // The next look sees the connection; if it is gone again by then, it counts as lost.
+    Object.assign(peer, { phase: 'connected', failures: 0, last: null })
+    return
+  }
+  peer.failures++
+  const ceilingMs = now - peer.since < RECENT_MS ? BACKOFF_RECENT_MS : BACKOFF_MAX_MS
+  const boundMs = Math.min(ceilingMs, BACKOFF_FIRST_MS * 2 ** Math.min(peer.failures - 1, 16))
+  peer.phase = 'waiting'
+  peer.dueAt = now + random() * boundMs
+  peer.last = { ...failure, at: now, count: peer.failures }
+}
+
+function forget(state: ReconnectState, wanted: ReadonlySet<string>): void {
+  for (const [id, peer] of state.peers) {
+    if (state.peers.size <= REMEMBERED_MAX) return
+    if (!wanted.has(id) && peer.phase !== 'dialling') state.peers.delete(id)
+  }
+}

@@ -1,0 +1,227 @@
+import { toHex } from '../../protocols/common/bytes.ts'
+import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
+import type { Clock, EmitEvent, Random, Signer, Store } from '../../protocols/common/ports.ts'
+import { issueMember } from '../../protocols/admission/certificates.ts'
+import { AdmissionError } from '../../protocols/admission/errors.ts'
+import { makeInvite } from '../../protocols/admission/invite.ts'
+import {
+  readJoinRequest,
+  sealAnswer,
+  type Answer,
+  type ReadJoinRequest,
+} from '../../protocols/admission/join.ts'
+import { JOIN_ADDRESSES_MAX } from '../../protocols/admission/limits.ts'
+import {
+  restoreLedger,
+  step,
+  type InviteLedger,
+  type LedgerEffect,
+  type LedgerEvent,
+} from '../../protocols/admission/machine.ts'
+import type { Root } from '../../protocols/admission/root.ts'
+import {
+  inviteRecordFormat,
+  redemptionFormat,
+  type MemberRole,
+  type Reach,
+} from '../../protocols/admission/wire.ts'
+
+const INVITE_PREFIX = 'invite/i/'
+const REDEMPTION_PREFIX = 'invite/r/'
+
+/** What an admit authority issues with. */
+export interface IssuerInit {
+  readonly root: Root
+  readonly signer: Signer
+  readonly authorityCertificate: Uint8Array
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: EmitEvent
+  /** True when a member with another key has the name. */
+  readonly nameTaken: (name: string, joinerKey: Uint8Array) => boolean
+  /** Addresses (with /p2p/) of members a newcomer can dial, best first. */
+  readonly bootstrap: () => readonly string[]
+}
+
+/** A wanted invite. `ttlMs` from now. */
+export interface InviteInput {
+  readonly name: string | null
+  readonly roles: readonly MemberRole[]
+  readonly tags: readonly string[]
+  readonly uses: number
+  readonly ttlMs: number
+  readonly bootstrap: readonly string[]
+  readonly reach: Reach
+}
+
+/** The issuing side of admission: makes invites and redeems them, one write at a time, always on the disk before a reply. */
+export class Issuer {
+  readonly #init: IssuerInit
+  #ledger: InviteLedger
+  #writes: Promise<void> = Promise.resolve()
+
+  private constructor(init: IssuerInit, ledger: InviteLedger) {
+    this.#init = init
+    this.#ledger = ledger
+  }
+
+  /** @throws MalformedError when the stored book was damaged. */
+  static async open(init: IssuerInit): Promise<Issuer> {
+    return new Issuer(init, await loadLedger(init.store))
+  }
+
+  /** Makes an invite. @throws AdmissionError `invite-invalid`, `invite-limit`. */
+  async invite(input: InviteInput): Promise<{ text: string; expires: number; uses: number }> {
+    const { root, signer, random, clock } = this.#init
+    const now = clock.now()
+    const expires = now + input.ttlMs
+    const { name, uses, reach } = input
+    const roles = [...new Set(input.roles)]
+    const tags = [...new Set(input.tags)]
+    const { text, invite } = makeInvite({
+      issuerSigner: signer,
+      seed: random.bytes(32),
+      meshId: root.meshId,
+      meshName: root.document.name,
+      inviteId: random.bytes(16),
+      bootstrap: [...input.bootstrap],
+      reach,
+      name,
+      roles,
+      tags,
+      uses,
+      expires,
+    })
+    const { inviteId, oneTimeKey } = invite.body
+    const record = {
+      inviteId,
+      oneTimeKey,
+      name,
+      roles: invite.body.roles,
+      tags: invite.body.tags,
+      uses,
+      expires,
+    }
+    const effects = await this.#step({ type: 'create', record }, now)
+    for (const effect of effects)
+      if (effect.type === 'refuse') throw new AdmissionError(effect.code, effect.text)
+    this.#init.emit({
+      kind: 'invite.created',
+      severity: 'notice',
+      fields: { invite: toHex(inviteId), uses, expires },
+    })
+    return { text, expires, uses }
+  }
+
+  /**
+   * Answers a join request; the answer is sealed to the joiner, a refusal too.
+   * @throws MalformedError when nobody can be answered: the request does not decode or its joiner did not sign it.
+   */
+  async redeem(bytes: Uint8Array): Promise<Uint8Array> {
+    const { root, signer, random, clock } = this.#init
+    const request = readJoinRequest(bytes, root.meshId)
+    const now = clock.now()
+    const answer = await this.#decide(request, now)
+    const meshId = root.meshId
+    return sealAnswer({ request, meshId, issuer: signer, answer, ephemeral: random.bytes(32), now })
+  }
+
+  async #decide(request: ReadJoinRequest, now: number): Promise<Answer> {
+    const { root, signer, authorityCertificate, random, emit, nameTaken, bootstrap } = this.#init
+    const { inviteId, joiner, name, time } = request.body
+    const effects = await this.#step(
+      {
+        type: 'redeem',
+        inviteId,
+        joiner,
+        name,
+        time,
+        signedBy: request.signedBy,
+        nameTaken: (wanted) => nameTaken(wanted, joiner),
+        serial: random.bytes(16),
+        nonce: random.bytes(16),
+      },
+      now,
+    )
+    const peer = peerIdFromKey(joiner)
+    for (const effect of effects) {
+      if (effect.type === 'refuse') {
+        emit({ kind: 'join.refused', severity: 'warning', peer, reason: effect.code, text: effect.text })
+        return { outcome: 'refused', code: effect.code, text: effect.text }
+      }
+      if (effect.type !== 'admit') continue
+      const { redemption, record, repeated } = effect
+      const credentials = issueMember({
+        meshId: root.meshId,
+        authoritySigner: signer,
+        authorityCertificate,
+        subject: joiner,
+        name: redemption.name,
+        roles: record.roles,
+        tags: record.tags,
+        serial: redemption.serial,
+        nonce: redemption.nonce,
+        now: redemption.issuedAt,
+      })
+      emit({ kind: 'join.admitted', severity: 'notice', peer, fields: { name: redemption.name, repeated } })
+      return {
+        outcome: 'accepted',
+        root: root.bytes,
+        credentials,
+        bootstrap: [...bootstrap()].slice(0, JOIN_ADDRESSES_MAX),
+      }
+    }
+    throw new Error('the ledger neither admitted nor refused')
+  }
+
+  /** Steps at once, so that order decides; resolves when this and all earlier steps are on the disk. */
+  async #step(event: LedgerEvent, now: number): Promise<LedgerEffect[]> {
+    const effects = step(this.#ledger, event, now)
+    const write = this.#writes.then(() => this.#persist(effects))
+    // A later step must not fail for an earlier one's disk; the earlier caller gets the error.
+    this.#writes = write.catch(() => this.#reload())
+    await write
+    return effects
+  }
+
+  /** After a failed write the book in memory is ahead of the disk: the disk is what counts. */
+  async #reload(): Promise<void> {
+    this.#ledger = await loadLedger(this.#init.store)
+  }
+
+  async #persist(effects: readonly LedgerEffect[]): Promise<void> {
+    const { store } = this.#init
+    const sync = { sync: true }
+    for (const effect of effects) {
+      if (effect.type === 'persist-invite') {
+        const { record } = effect
+        const bytes = inviteRecordFormat.encode({
+          ...record,
+          roles: [...record.roles],
+          tags: [...record.tags],
+        })
+        await store.put(INVITE_PREFIX + toHex(record.inviteId), bytes, sync)
+      } else if (effect.type === 'persist-redemption') {
+        const { redemption } = effect
+        await store.put(redemptionKey(redemption), redemptionFormat.encode({ ...redemption }), sync)
+      } else if (effect.type === 'forget') {
+        for (const redemption of effect.redemptions) await store.delete(redemptionKey(redemption))
+        await store.delete(INVITE_PREFIX + toHex(effect.inviteId))
+      }
+    }
+  }
+}
+
+function redemptionKey({ inviteId, joiner }: { inviteId: Uint8Array; joiner: Uint8Array }): string {
+  return `${REDEMPTION_PREFIX}${toHex(inviteId)}/${toHex(joiner)}`
+}
+
+async function loadLedger(store: Store): Promise<InviteLedger> {
+  const records = []
+  for await (const [, bytes] of store.entries(INVITE_PREFIX)) records.push(inviteRecordFormat.decode(bytes))
+  const redemptions = []
+  for await (const [, bytes] of store.entries(REDEMPTION_PREFIX))
+    redemptions.push(redemptionFormat.decode(bytes))
+  return restoreLedger(records, redemptions)
+}

@@ -1,0 +1,179 @@
+import { equalBytes, toHex } from '../common/bytes.ts'
+import type { AdmissionCode } from './errors.ts'
+import {
+  INVITE_TTL_MAX_MS,
+  INVITE_USES_MAX,
+  JOIN_SKEW_MS,
+  LEDGER_INVITES_MAX,
+  LEDGER_RETENTION_MS,
+} from './limits.ts'
+import type { MemberRole } from './wire.ts'
+
+/** What an issuer remembers of an invite; the secret is not among it. `expires` in ms. */
+export interface InviteRecord {
+  readonly inviteId: Uint8Array
+  readonly oneTimeKey: Uint8Array
+  readonly name: string | null
+  readonly roles: readonly MemberRole[]
+  readonly tags: readonly string[]
+  readonly uses: number
+  readonly expires: number
+}
+
+/** One use of an invite. The certificate is a deterministic function of it, so nothing else is kept. */
+export interface Redemption {
+  readonly inviteId: Uint8Array
+  readonly joiner: Uint8Array
+  readonly name: string
+  readonly serial: Uint8Array
+  readonly nonce: Uint8Array
+  readonly issuedAt: number
+}
+
+interface Entry {
+  readonly record: InviteRecord
+  readonly redemptions: Map<string, Redemption>
+}
+
+/** All invites of one issuer. Only `step` and `restore` change it. */
+export interface InviteLedger {
+  readonly invites: Map<string, Entry>
+}
+
+export type LedgerEvent =
+  | { readonly type: 'create'; readonly record: InviteRecord }
+  | {
+      readonly type: 'redeem'
+      readonly inviteId: Uint8Array
+      readonly joiner: Uint8Array
+      readonly name: string
+      /** The joiner's clock, ms. */
+      readonly time: number
+      readonly signedBy: (oneTimeKey: Uint8Array) => boolean
+      /** True when a member other than `joiner` has the name. */
+      readonly nameTaken: (name: string) => boolean
+      /** 16 random bytes each, used when this becomes a new redemption. */
+      readonly serial: Uint8Array
+      readonly nonce: Uint8Array
+    }
+  | { readonly type: 'sweep' }
+
+export type LedgerEffect =
+  /** Must be on the disk before any other effect is acted upon. */
+  | { readonly type: 'persist-invite'; readonly record: InviteRecord }
+  | { readonly type: 'persist-redemption'; readonly redemption: Redemption }
+  | { readonly type: 'forget'; readonly inviteId: Uint8Array; readonly redemptions: readonly Redemption[] }
+  | { readonly type: 'created' }
+  /** `repeated`: the same joiner asked before; no use was taken. */
+  | {
+      readonly type: 'admit'
+      readonly redemption: Redemption
+      readonly record: InviteRecord
+      readonly repeated: boolean
+    }
+  | { readonly type: 'refuse'; readonly code: AdmissionCode; readonly text: string }
+
+/** A ledger from what was persisted; redemptions of unknown invites are ignored. */
+export function restoreLedger(
+  records: Iterable<InviteRecord>,
+  redemptions: Iterable<Redemption>,
+): InviteLedger {
+  const ledger: InviteLedger = { invites: new Map() }
+  for (const record of records) ledger.invites.set(toHex(record.inviteId), { record, redemptions: new Map() })
+  for (const redemption of redemptions) {
+    ledger.invites.get(toHex(redemption.inviteId))?.redemptions.set(toHex(redemption.joiner), redemption)
+  }
+  return ledger
+}
+
+/**
+ * The issuer's book: uses are counted here and nowhere else, in one step each, so that any interleaving of joins admits
+ * exactly as many keys as the invite has uses. `now` in ms.
+ */
+export function step(ledger: InviteLedger, event: LedgerEvent, now: number): LedgerEffect[] {
+  switch (event.type) {
+    case 'create':
+      return create(ledger, event.record, now)
+    case 'redeem':
+      return redeem(ledger, event, now)
+    case 'sweep':
+      return sweep(ledger, now)
+  }
+}
+
+function refuse(code: AdmissionCode, text: string): LedgerEffect[] {
+  return [{ type: 'refuse', code, text }]
+}
+
+function create(ledger: InviteLedger, record: InviteRecord, now: number): LedgerEffect[] {
+  const swept = sweep(ledger, now)
+  if (ledger.invites.size >= LEDGER_INVITES_MAX) {
+    return [...swept, ...refuse('invite-limit', `${ledger.invites.size} invites are remembered`)]
+  }
+  const ttlMs = record.expires - now
+  if (ttlMs <= 0 || ttlMs > INVITE_TTL_MAX_MS) {
+    return [
+      ...swept,
+      ...refuse('invite-invalid', `an invite cannot live ${ttlMs} ms, the limit is ${INVITE_TTL_MAX_MS}`),
+    ]
+  }
+  if (record.uses < 1 || record.uses > INVITE_USES_MAX || (record.name !== null && record.uses !== 1)) {
+    return [...swept, ...refuse('invite-invalid', `${record.uses} uses for ${record.name ?? 'any name'}`)]
+  }
+  ledger.invites.set(toHex(record.inviteId), { record, redemptions: new Map() })
+  return [...swept, { type: 'persist-invite', record }, { type: 'created' }]
+}
+
+function redeem(
+  ledger: InviteLedger,
+  event: Extract<LedgerEvent, { type: 'redeem' }>,
+  now: number,
+): LedgerEffect[] {
+  const entry = ledger.invites.get(toHex(event.inviteId))
+  if (entry === undefined) return refuse('invite-unknown', `no invite ${toHex(event.inviteId)} here`)
+  const { record, redemptions } = entry
+  if (!event.signedBy(record.oneTimeKey)) {
+    return refuse('invite-tampered', "the request is not signed by the invite's one-time key")
+  }
+  const skewMs = event.time - now
+  if (Math.abs(skewMs) > JOIN_SKEW_MS)
+    return refuse('clock-skew', `the joiner's clock is ${skewMs} ms off the issuer's`)
+  const before = redemptions.get(toHex(event.joiner))
+  if (before !== undefined) return [{ type: 'admit', redemption: before, record, repeated: true }]
+  if (record.expires <= now)
+    return refuse('invite-expired', `the invite expired ${now - record.expires} ms ago`)
+  if (redemptions.size >= record.uses) return refuse('invite-used-up', `all ${record.uses} uses are taken`)
+  if (record.name !== null && record.name !== event.name) {
+    return refuse('name-not-allowed', `the invite is for ${record.name}, not ${event.name}`)
+  }
+  if (event.nameTaken(event.name) || grantedToOther(ledger, event.name, event.joiner)) {
+    return refuse('name-taken', `another member is called ${event.name}`)
+  }
+  const { inviteId, joiner, name, serial, nonce } = event
+  const redemption: Redemption = { inviteId, joiner, name, serial, nonce, issuedAt: now }
+  redemptions.set(toHex(joiner), redemption)
+  return [
+    { type: 'persist-redemption', redemption },
+    { type: 'admit', redemption, record, repeated: false },
+  ]
+}
+
+/** Names granted moments ago are in no member table yet; the book closes that gap. */
+function grantedToOther(ledger: InviteLedger, name: string, joiner: Uint8Array): boolean {
+  for (const { redemptions } of ledger.invites.values()) {
+    for (const redemption of redemptions.values()) {
+      if (redemption.name === name && !equalBytes(redemption.joiner, joiner)) return true
+    }
+  }
+  return false
+}
+
+function sweep(ledger: InviteLedger, now: number): LedgerEffect[] {
+  const effects: LedgerEffect[] = []
+  for (const [id, { record, redemptions }] of ledger.invites) {
+    if (record.expires + LEDGER_RETENTION_MS > now) continue
+    ledger.invites.delete(id)
+    effects.push({ type: 'forget', inviteId: record.inviteId, redemptions: [...redemptions.values()] })
+  }
+  return effects
+}

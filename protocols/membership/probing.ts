@@ -1,0 +1,49 @@
+import { PROBE_INTERVAL_MS, PROBE_REPEAT_MS } from './limits.ts'
+import { send, type Context, type Link } from './state.ts'
+import { HELD, KIND } from './wire.ts'
+
+/** Probes remembered per link; older ones count as lost. */
+const PROBES_MAX = 16
+
+/** Sends a probe, unless one went out in the last second. */
+export function probe(ctx: Context, link: Link): void {
+  if (!link.hello || ctx.now - link.lastProbeAt < PROBE_REPEAT_MS) return
+  link.lastProbeAt = ctx.now
+  link.unansweredSince ??= ctx.now
+  const n = ctx.state.probeCounter++
+  if (link.probes.size >= PROBES_MAX) {
+    for (const oldest of link.probes.keys()) {
+      link.probes.delete(oldest)
+      break
+    }
+  }
+  link.probes.set(n, ctx.now)
+  const held = link.accused === null ? HELD.alive : HELD.suspect
+  send(ctx, link.id, { kind: KIND.probe, n, digest: ctx.state.table.digest(), held })
+}
+
+/** One neighbour a second in turn, besides those that owe an answer or whose digest is to be looked at again. */
+export function tickProbes(ctx: Context): void {
+  const { state, now } = ctx
+  for (const link of state.links.values()) {
+    if (link.unansweredSince !== null) probe(ctx, link)
+    else if (link.recheckAt !== null && link.recheckAt <= now) {
+      link.recheckAt = null
+      probe(ctx, link)
+    }
+  }
+  if (now - state.lastProbeAt < PROBE_INTERVAL_MS) return
+  state.lastProbeAt = now
+  const links = [...state.links.values()].filter((link) => link.hello)
+  const next = links[state.roundRobin++ % Math.max(1, links.length)]
+  if (next !== undefined) probe(ctx, next)
+}
+
+/** An answer: its round trip, when the probe is still known. Smoothed as RFC 6298 §2 does, with 1/8. */
+export function acknowledged(ctx: Context, link: Link, n: number): void {
+  const sentAt = link.probes.get(n)
+  if (sentAt === undefined) return
+  link.probes.delete(n)
+  const sample = ctx.now - sentAt
+  link.rttMs = link.rttMs === null ? sample : link.rttMs + (sample - link.rttMs) / 8
+}

@@ -1,0 +1,347 @@
+import type { EventInput, Random, Signer, Verify } from '../common/ports.ts'
+import { KithError, MalformedError } from '../common/errors.ts'
+import { AuthorityCache, type Member, type Revoked } from '../admission/certificates.ts'
+import type { Root } from '../admission/root.ts'
+import { decodeStatement, signRegistration, verifyEntry } from '../registry/entry.ts'
+import { LEASE_SECONDS } from '../registry/limits.ts'
+import { MemberTable, type TableRow } from '../registry/table.ts'
+import {
+  statementFormat,
+  type MemberEntry,
+  type RegisteredService,
+  type Registration,
+} from '../registry/wire.ts'
+import { MembershipError } from './errors.ts'
+import { GOSSIP_BYTES_PER_TICK } from './limits.ts'
+import { frameFormat, type Frame } from './wire.ts'
+
+/** What a node says of itself besides what the machine fills in. */
+export interface Announcement {
+  readonly addresses: readonly string[]
+  readonly relays: readonly Uint8Array[]
+  readonly services: readonly RegisteredService[]
+}
+
+/** How this node holds a member. `unknown`: read from disk, nobody vouched for it yet. */
+export type MemberState = 'unknown' | 'alive' | 'suspect' | 'dead' | 'left'
+
+/** A version of a member's record. */
+export interface Version {
+  readonly incarnation: number
+  readonly seq: number
+}
+
+/** Why this node holds a member as it does. Times in ms. */
+export interface Verdict {
+  state: MemberState
+  /** Last frame from the member itself, null when never in this run. */
+  lastSeen: number | null
+  /** Accusations of the present version, by the accuser's peer id. */
+  readonly accusers: Map<string, Uint8Array>
+  /** When a suspicion by others becomes death. */
+  deadline: number | null
+  /** True until anybody, the member or a neighbour, says anything about it in this run. */
+  unvouched: boolean
+}
+
+/** An open stream to a neighbour. Times in ms. */
+export interface Link {
+  readonly id: string
+  readonly initiator: boolean
+  readonly upAt: number
+  hello: boolean
+  helloSentAt: number
+  lastHeard: number
+  unansweredSince: number | null
+  lastProbeAt: number
+  /** Send times of probes under way, by number. */
+  readonly probes: Map<number, number>
+  rttMs: number | null
+  differSince: number | null
+  recheckAt: number | null
+  lastAeAt: number
+  /** Wants and items are expected until then. */
+  aeUntil: number
+  /** Version we accused and that has not been refuted yet: the next probe asks for a refutation. */
+  accused: Version | null
+}
+
+/** A neighbour whose link ended: for a while this node is its witness. */
+export interface Lost {
+  since: number
+  refused: boolean
+  accused: boolean
+  /** A newer record came in while the link was away; the second one ends our witness. */
+  renewed: boolean
+}
+
+/** One thing to push. Entries are looked up when sent, so that only the newest goes out. */
+export type GossipItem =
+  | { readonly type: 'entry'; readonly id: string; readonly full: boolean; readonly source: string | null }
+  | {
+      readonly type: 'accusation'
+      readonly bytes: Uint8Array
+      readonly source: string | null
+      readonly own: boolean
+    }
+
+/** The machine's own side. */
+export interface Self {
+  readonly id: string
+  readonly signer: Signer
+  readonly bootNonce: Uint8Array
+  credentials: Uint8Array
+  member: Member
+  incarnation: number
+  seq: number
+  announcement: Announcement
+  announcedAt: number
+  /** Something waits to be announced. */
+  dirty: boolean
+  /** An incarnation on its way to the disk; nothing is announced before it is there. */
+  storing: number | null
+  /** Times of adoptions of a foreign process's records. */
+  adoptions: number[]
+  /** True once the identity counts as copied. */
+  silenced: boolean
+}
+
+export type Effect =
+  | { readonly type: 'send'; readonly peer: string; readonly frame: Uint8Array }
+  /** End the link and its connection. */
+  | { readonly type: 'close'; readonly peer: string; readonly code: string; readonly text: string }
+  /** Write synchronously, then give the event `incarnation-stored`. */
+  | { readonly type: 'store-incarnation'; readonly incarnation: number }
+  | { readonly type: 'store-entry'; readonly id: string; readonly entry: MemberEntry }
+  | { readonly type: 'delete-entry'; readonly id: string }
+  /** What `members()` shows of this member changed. */
+  | { readonly type: 'changed'; readonly id: string }
+  | { readonly type: 'emit'; readonly event: EventInput }
+
+/** A member whose lease ended; its certificate still stands, so it is worth dialling. */
+export interface Archived {
+  readonly id: string
+  readonly addresses: readonly string[]
+  readonly entry: MemberEntry
+  /** End of the certificate, ms. */
+  readonly notAfter: number
+}
+
+export interface MembershipState {
+  readonly root: Root
+  readonly random: Random
+  readonly verify: Verify | undefined
+  readonly revoked: Revoked | undefined
+  readonly authorityReachable: () => boolean
+  readonly cache: AuthorityCache
+  readonly self: Self
+  readonly table: MemberTable
+  readonly verdicts: Map<string, Verdict>
+  readonly links: Map<string, Link>
+  readonly lost: Map<string, Lost>
+  readonly archive: Map<string, Archived>
+  /** Members with a running suspicion. */
+  readonly suspicions: Set<string>
+  readonly toAccuse: Set<string>
+  readonly gossip: Map<string, GossipItem>
+  gossipTokens: number
+  gossipDropped: number
+  readonly unsaved: Set<string>
+  readonly reports: Map<string, number>
+  readonly startedAt: number
+  unknownSettled: boolean
+  probeCounter: number
+  roundRobin: number
+  lastTickAt: number
+  lastProbeAt: number
+  lastAccuseAt: number
+  lastPersistAt: number
+  lastSweepAt: number
+}
+
+/** What a machine starts from. */
+export interface MembershipConfig {
+  readonly root: Root
+  readonly signer: Signer
+  readonly credentials: Uint8Array
+  readonly random: Random
+  /** Already on the disk: max(stored + 1, now ms). */
+  readonly incarnation: number
+  readonly announcement: Announcement
+  /** Entries of an earlier run. */
+  readonly stored: readonly MemberEntry[]
+  /** False while no admit authority can be reached (grace rule). */
+  readonly authorityReachable: () => boolean
+  readonly revoked?: Revoked | undefined
+  readonly verify?: Verify | undefined
+}
+
+/** State and the effects of one step, handed down instead of globals. */
+export interface Context {
+  readonly state: MembershipState
+  readonly now: number
+  readonly out: Effect[]
+}
+
+/**
+ * A machine at its start.
+ * @throws KithError a registry or certificate code when the node's own credentials do not hold.
+ */
+export function createMembership(config: MembershipConfig, now: number): MembershipState {
+  const bootNonce = config.random.bytes(8)
+  const cache = new AuthorityCache()
+  const base = { root: config.root, now, revoked: config.revoked, verify: config.verify, cache }
+  const registration = ownRegistration(config.signer.publicKey, config, 0, bootNonce, now)
+  const statement = signRegistration(registration, config.root.meshId, config.signer)
+  const entry: MemberEntry = { kind: 'registration', statement, credentials: config.credentials }
+  const own = verifyEntry({ ...base, entry, authorityReachable: false })
+  if (!own.ok) {
+    if (own.code === 'registration-wrong-key') throw new MembershipError('foreign-identity', own.text)
+    throw new KithError(own.code, `own credentials: ${own.text}`)
+  }
+  const member = own.verified.member
+  const table = new MemberTable()
+  table.put(own.verified)
+  const state: MembershipState = {
+    root: config.root,
+    random: config.random,
+    verify: config.verify,
+    revoked: config.revoked,
+    authorityReachable: config.authorityReachable,
+    cache,
+    self: {
+      id: member.id,
+      signer: config.signer,
+      bootNonce,
+      credentials: config.credentials,
+      member,
+      incarnation: config.incarnation,
+      seq: 0,
+      announcement: config.announcement,
+      announcedAt: now,
+      dirty: false,
+      storing: null,
+      adoptions: [],
+      silenced: false,
+    },
+    table,
+    verdicts: new Map([[member.id, newVerdict('alive')]]),
+    links: new Map(),
+    lost: new Map(),
+    archive: new Map(),
+    suspicions: new Set(),
+    toAccuse: new Set(),
+    gossip: new Map(),
+    gossipTokens: GOSSIP_BYTES_PER_TICK,
+    gossipDropped: 0,
+    unsaved: new Set(),
+    reports: new Map(),
+    startedAt: now,
+    unknownSettled: false,
+    probeCounter: 0,
+    roundRobin: 0,
+    lastTickAt: now,
+    lastProbeAt: now,
+    lastAccuseAt: 0,
+    lastPersistAt: now,
+    lastSweepAt: now,
+  }
+  for (const stored of config.stored) restore(state, stored, now)
+  return state
+}
+
+/** Takes an entry of an earlier run: into the table while its lease stands, else into the archive while its certificate does. */
+function restore(state: MembershipState, entry: MemberEntry, now: number): void {
+  const { root, cache, revoked, verify } = state
+  const checked = verifyEntry({ root, entry, now, authorityReachable: false, revoked, verify, cache })
+  if (!checked.ok) {
+    if (checked.code === 'registration-expired') archiveEntry(state, entry, now)
+    return // refused entries of our own disk are left to be overwritten
+  }
+  const { id } = checked.verified.member
+  if (id === state.self.id || state.table.put(checked.verified).outcome !== 'added') return
+  const left = checked.verified.statement.kind === 'leave'
+  state.verdicts.set(id, { ...newVerdict(left ? 'left' : 'unknown'), unvouched: !left })
+  state.table.mark(id, !left)
+}
+
+/** Keeps a member whose lease ended as somebody to dial. */
+export function archiveEntry(state: MembershipState, entry: MemberEntry, now: number): boolean {
+  const { root, cache, revoked, verify } = state
+  if (entry.kind === 'leave') return false
+  // One millisecond after its own date everything about the lease holds; the certificate is judged by today's clock below.
+  const issuedAt = issuedAtOf(entry)
+  if (issuedAt === null) return false
+  const checked = verifyEntry({
+    root,
+    entry,
+    now: issuedAt,
+    authorityReachable: false,
+    revoked,
+    verify,
+    cache,
+  })
+  if (!checked.ok || checked.verified.statement.kind !== 'registration') return false
+  const { member, statement } = checked.verified
+  if (member.id === state.self.id || member.notAfter <= now) return false
+  state.archive.set(member.id, {
+    id: member.id,
+    addresses: statement.addresses,
+    entry,
+    notAfter: member.notAfter,
+  })
+  return true
+}
+
+function issuedAtOf(entry: MemberEntry): number | null {
+  try {
+    return decodeStatement(entry.kind, statementFormat.decode(entry.statement).body).issuedAt
+  } catch (error) {
+    if (error instanceof MalformedError) return null
+    throw error
+  }
+}
+
+/** The body of this node's next registration. Times in ms. */
+export function ownRegistration(
+  key: Uint8Array,
+  from: { readonly incarnation: number; readonly announcement: Announcement },
+  seq: number,
+  bootNonce: Uint8Array,
+  now: number,
+): Omit<Registration, 'version'> {
+  const { addresses, relays, services } = from.announcement
+  return {
+    key,
+    incarnation: from.incarnation,
+    seq,
+    issuedAt: now,
+    leaseSeconds: LEASE_SECONDS,
+    addresses: [...addresses],
+    relays: [...relays],
+    services: [...services],
+    bootNonce,
+  }
+}
+
+/** A verdict without any evidence. */
+export function newVerdict(state: MemberState): Verdict {
+  return { state, lastSeen: null, accusers: new Map(), deadline: null, unvouched: false }
+}
+
+/** The row of this node itself. */
+export function ownRow(state: MembershipState): TableRow {
+  const row = state.table.get(state.self.id)
+  if (row === undefined) throw new Error('own row is missing from the table')
+  return row
+}
+
+/** Queues a frame. */
+export function send(ctx: Context, peer: string, frame: Frame): void {
+  ctx.out.push({ type: 'send', peer, frame: frameFormat.encode(frame) })
+}
+
+/** Queues an event. */
+export function emit(ctx: Context, event: EventInput): void {
+  ctx.out.push({ type: 'emit', event })
+}

@@ -1,0 +1,44 @@
+import { KithError, type ReasonTable } from '../common/errors.ts'
+import { CERTIFICATE_REASONS } from '../admission/errors.ts'
+
+/** Why a member entry is refused. */
+export const REGISTRY_REASONS = {
+  ...CERTIFICATE_REASONS,
+  'registration-malformed': {
+    summary: 'The registration does not decode.',
+    fix: 'Update both nodes to the same version.',
+  },
+  'registration-signature-invalid': {
+    summary: 'The registration is not signed by its own key for this mesh.',
+    fix: '',
+  },
+  'registration-from-the-future': {
+    summary: 'The registration is dated more than five minutes ahead of this clock.',
+    fix: 'Check the clocks of both machines.',
+  },
+  'registration-expired': {
+    summary: 'The lease of the registration has ended.',
+    fix: 'It is renewed as soon as its node is up again.',
+  },
+  'registration-wrong-key': {
+    summary: 'The registration and the certificate beside it are of different keys.',
+    fix: '',
+  },
+  'registration-too-big': {
+    summary: 'The node announces more than fits in one registration.',
+    fix: 'Publish fewer services on this node, or with shorter lists of tags and subjects.',
+  },
+  'table-full': {
+    summary: 'The member table holds as many members as it can.',
+    fix: 'Split the mesh; zones for larger meshes are not built yet.',
+  },
+  equivocation: {
+    summary: 'One key signed two different records under the same number.',
+    fix: 'The identity was copied to two machines: revoke it and join one of them anew.',
+  },
+} as const satisfies ReasonTable
+
+/** Code of a registry failure. */
+export type RegistryCode = keyof typeof REGISTRY_REASONS
+/** An expected failure around registrations. */
+export class RegistryError extends KithError<RegistryCode> {}

@@ -1,0 +1,32 @@
+/** One handshake message on the wire: 5 KiB of payload with room for the 2.3 KiB of a post-quantum key exchange. */
+export const HANDSHAKE_MESSAGE_MAX_BYTES = 8 * 1024
+
+/** Certificate chain in a handshake payload: a member certificate, its authority's and reserve for larger signatures. */
+export const CREDENTIALS_MAX_BYTES = 4 * 1024
+
+/** Payload of a handshake message: credentials and about 1 KiB for the other fields. */
+export const HANDSHAKE_PAYLOAD_MAX_BYTES = 5 * 1024
+
+/** Muxers offered in message 1. One is used today. */
+export const MUXERS_MAX = 8
+
+/** Longest protocol id of a muxer, as in `/yamux/1.0.0`. */
+export const MUXER_NAME_MAX = 64
+
+/**
+ * Inbound handshakes under way at once. A stranger's costs two key agreements and about 10 KiB until it fails or times out;
+ * 64 are ten times what libp2p lets through by default and still below 1 MiB.
+ */
+export const PENDING_HANDSHAKES_MAX = 64
+
+/** Sessions in the registry; twice what libp2p's connection manager may be set to. Beyond it handshakes are refused. */
+export const SESSIONS_MAX = 4096
+
+/** Dialled peers whose last failure is kept; the oldest entry makes room. */
+export const FAILURES_MAX = 1024
+
+/** One join request: a key, a certificate chain and a signature fill 2 KiB. */
+export const EXCHANGE_REQUEST_MAX_BYTES = 8 * 1024
+
+/** One join reply: certificates, root document and the addresses of a few members. */
+export const EXCHANGE_REPLY_MAX_BYTES = 16 * 1024

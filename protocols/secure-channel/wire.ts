@@ -1,0 +1,79 @@
+import { concat, toHex, utf8 } from '../common/bytes.ts'
+import { boundedBytes, cborFormat, fixedBytes, row, uint, z } from '../common/format.ts'
+import { CREDENTIALS_MAX_BYTES, HANDSHAKE_PAYLOAD_MAX_BYTES, MUXER_NAME_MAX, MUXERS_MAX } from './limits.ts'
+
+/** What a channel is for; bound into the prologue, so that a message for one purpose is noise to the other. */
+export const PURPOSES = { member: 1, join: 2 } as const
+
+/** Purpose of a channel. */
+export type Purpose = keyof typeof PURPOSES
+
+/** The libp2p protocol id: meshes never share one, and so never talk by accident. */
+export function protocolId(meshId: Uint8Array, purpose: Purpose): string {
+  return `/kith/${toHex(meshId).slice(0, 8)}/${purpose === 'member' ? 'ik' : 'join'}/1`
+}
+
+/** What both sides must agree on before the first byte. */
+export interface Prologue {
+  readonly protocol: string
+  /** Suite id, also the first byte of message 1 in clear. */
+  readonly suite: number
+  readonly purpose: Purpose
+  /** 32 bytes. */
+  readonly meshId: Uint8Array
+  /** The responder's whole Ed25519 key (32 bytes): its negation has the same X25519 key. */
+  readonly responderKey: Uint8Array
+}
+
+/** length u8 | protocol id | suite u8 | purpose u8 | mesh id 32 | responder's Ed25519 key 32. */
+export function encodePrologue(prologue: Prologue): Uint8Array {
+  const protocol = utf8(prologue.protocol)
+  return concat(
+    Uint8Array.of(protocol.length),
+    protocol,
+    Uint8Array.of(prologue.suite, PURPOSES[prologue.purpose]),
+    prologue.meshId,
+    prologue.responderKey,
+  )
+}
+
+/** Payload of message 1. Empty muxers and credentials in a join. */
+export const HELLO = cborFormat(
+  'handshake hello',
+  row({
+    version: z.literal(1),
+    /** The initiator's Ed25519 key. */
+    key: fixedBytes(32),
+    /** The initiator's clock. */
+    timeMs: uint(),
+    /** Muxer protocol ids, preferred first. */
+    muxers: z.array(z.string().max(MUXER_NAME_MAX)).max(MUXERS_MAX),
+    credentials: boundedBytes(CREDENTIALS_MAX_BYTES),
+  }),
+  HANDSHAKE_PAYLOAD_MAX_BYTES,
+)
+
+/** Payload of message 1. */
+export type Hello = ReturnType<typeof HELLO.decode>
+
+/** `status` of a welcome; never renumbered. Unknown ones are refusals. */
+export const WELCOME_STATUS = { accepted: 0, clockSkew: 1 } as const
+
+/** Payload of message 2. */
+export const WELCOME = cborFormat(
+  'handshake welcome',
+  row({
+    version: z.literal(1),
+    status: uint(),
+    /** The responder's clock. */
+    timeMs: uint(),
+    /** The muxer chosen from the offer; null when none was, or the session is refused. */
+    muxer: z.string().max(MUXER_NAME_MAX).nullable(),
+    /** Empty in refusals and joins. */
+    credentials: boundedBytes(CREDENTIALS_MAX_BYTES),
+  }),
+  HANDSHAKE_PAYLOAD_MAX_BYTES,
+)
+
+/** Payload of message 2. */
+export type Welcome = ReturnType<typeof WELCOME.decode>

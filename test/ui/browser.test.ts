@@ -1,0 +1,378 @@
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { AxeBuilder } from '@axe-core/playwright'
+import test from 'ava'
+import type { ExecutionContext } from 'ava'
+import { chromium } from 'playwright-core'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { build } from 'vite'
+import { LABEL, start } from '../node/http/fixture.ts'
+import type { Fixture } from '../node/http/fixture.ts'
+import { setupStatus } from '../node/http/fake-control.ts'
+
+const CHROMIUM = '/usr/bin/chromium'
+const UI = join(import.meta.dirname, '../../ui')
+const DIST = join(UI, 'dist')
+/** DESIGN budgets: the shell, and any one route with all it loads. */
+const SHELL_SIZE_BYTES_MAX = 20_000
+const ROUTE_SIZE_BYTES_MAX = 60_000
+
+const missing = !existsSync(CHROMIUM) && process.env['CI'] !== 'true'
+const browserTest = missing ? test.serial.skip : test.serial
+let browser: Browser
+let kith: Fixture
+
+test.before(async () => {
+  if (newest(join(UI, 'src')) > (existsSync(DIST) ? newest(DIST) : 0)) {
+    await build({ configFile: join(UI, 'vite.config.ts'), logLevel: 'error' })
+  }
+  kith = await start({ assetsDir: DIST })
+  if (missing) return
+  browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      '--headless=new',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
+})
+
+test.after.always(async () => {
+  await browser?.close()
+  await kith?.[Symbol.asyncDispose]()
+})
+
+test('the browser tests have a browser', (t) => {
+  if (missing) t.log(`skipped: no ${CHROMIUM}; apt-get install --no-install-recommends chromium`)
+  t.pass()
+})
+
+/** A tab that records what must not happen: console errors, page errors, requests to anywhere else. */
+async function tab(
+  options: Parameters<Browser['newContext']>[0] = {},
+): Promise<{ context: BrowserContext; page: Page; wrongs: string[] }> {
+  const context = await browser.newContext(options)
+  context.setDefaultTimeout(15_000)
+  const wrongs: string[] = []
+  const page = await context.newPage()
+  page.on('console', (message) => message.type() === 'error' && wrongs.push(message.text()))
+  page.on('pageerror', (error) => wrongs.push(String(error)))
+  page.on('request', (request) => {
+    if (!request.url().startsWith(`${kith.origin}/`)) wrongs.push(`request to ${request.url()}`)
+  })
+  return { context, page, wrongs }
+}
+
+async function loggedIn(options: Parameters<Browser['newContext']>[0] = {}) {
+  const opened = await tab(options)
+  await opened.page.goto(kith.dashboard.mintLoginLink().url)
+  await opened.page.waitForSelector('h1')
+  return opened
+}
+
+async function axe(t: ExecutionContext, page: Page, label: string): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze()
+  t.deepEqual(
+    violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' | ')}`),
+    [],
+    label,
+  )
+  const overflow = await page.evaluate(
+    'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+  )
+  t.is(overflow, 0, `${label}: nothing sticks out sideways`)
+}
+
+test('the shell and every route stay within their budgets', (t) => {
+  const zipped = (file: string): number => gzipSync(readFileSync(join(DIST, file)), { level: 9 }).length
+  const html = readFileSync(join(DIST, 'index.html'), 'utf8')
+  const first = [...html.matchAll(/(?:src|href)="\/([^"]+\.(?:js|css))"/g)].map((match) => match[1]!)
+  t.true(first.length >= 3)
+  const shell = first.reduce((sum, file) => sum + zipped(file), 0)
+  const all = readdirSync(join(DIST, 'assets')).reduce((sum, file) => sum + zipped(`assets/${file}`), 0)
+  t.log(`shell ${shell} bytes gzip, everything ${all}`)
+  t.true(shell <= SHELL_SIZE_BYTES_MAX, `shell ${shell}`)
+  t.true(all <= ROUTE_SIZE_BYTES_MAX, 'even everything together is within the budget of one route')
+  t.notRegex(html, /<script(?![^>]*src=)|<style|style=|https?:\/\//, 'nothing inline, nothing from elsewhere')
+})
+
+for (const [width, height] of [
+  [1280, 800],
+  [360, 740],
+] as const) {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    browserTest(
+      `every screen at ${width} px in ${colorScheme} is accessible, quiet and stays at home`,
+      async (t) => {
+        const { context, page, wrongs } = await loggedIn({
+          viewport: { width, height },
+          colorScheme,
+          reducedMotion: 'reduce',
+        })
+        t.is(page.url(), `${kith.origin}/`, 'the token is gone from the address')
+        await page.waitForSelector('.latest li')
+        await axe(t, page, 'overview')
+        for (const screen of ['Peers', 'Services', 'Events']) {
+          await page.click(`nav a:has-text("${screen}")`)
+          await page.waitForSelector(`h1:text-is("${screen}")`)
+          await page.waitForSelector('tbody tr, .cards li, .events li')
+          await axe(t, page, screen)
+        }
+        await page.click('nav a:has-text("Services")')
+        await page.click('button:text-is("Publish")')
+        await page.click('dialog button[type=submit]')
+        await page.waitForSelector('.wrong')
+        await axe(t, page, 'publish dialog with errors')
+        await page.keyboard.press('Escape')
+        await page.click('button[aria-label="Unpublish photos"]')
+        await axe(t, page, 'unpublish dialog')
+        await page.keyboard.press('Escape')
+        await page.click('button[aria-label="Why wiki?"]')
+        await page.waitForSelector('.reasons')
+        await axe(t, page, 'why dialog')
+        await page.keyboard.press('Escape')
+        await page.click('nav a:has-text("Overview")')
+        await page.click('button:has-text("Invite a machine")')
+        await page.waitForSelector('dialog form')
+        await axe(t, page, 'invite form')
+        await page.click('dialog button[type=submit]')
+        await page.waitForSelector('.qr')
+        await axe(t, page, 'invite')
+        await page.keyboard.press('Escape')
+        await page.goto(`${kith.origin}/nowhere`)
+        await page.waitForSelector('text=Nothing here')
+        await axe(t, page, 'not found')
+        const was = kith.control.statusNow
+        kith.control.statusNow = setupStatus()
+        kith.control.change('status')
+        await page.waitForSelector('.welcome')
+        await axe(t, page, 'setup')
+        kith.control.statusNow = was
+        kith.control.change('status')
+        await page.waitForSelector('nav')
+        await page.click('button[aria-label="Log out"]')
+        await page.waitForSelector('text=You are logged out')
+        await axe(t, page, 'logged out')
+        t.deepEqual(wrongs, [])
+        await context.close()
+      },
+    )
+  }
+}
+
+browserTest('a service is published and unpublished, and errors are said where they belong', async (t) => {
+  const { context, page, wrongs } = await loggedIn()
+  await page.goto(`${kith.origin}/services`)
+  await page.click('button:text-is("Publish")')
+  await page.getByLabel('Name').fill('acme')
+  await page.getByLabel('Target').fill('8080')
+  await page.keyboard.press('Enter')
+  const problem = page.locator('.problem')
+  await problem.waitFor()
+  t.regex((await problem.textContent()) ?? '', /acme is reserved.*Take another name.*name-reserved/s)
+  await page.getByLabel('Name').fill('blog')
+  await page.getByText('Only some').click()
+  await page.getByLabel('These').fill('tag:family')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('bdi:text-is("blog")')
+  t.like(kith.control.calls.findLast(([name]) => name === 'publish')?.[1], {
+    name: 'blog',
+    target: '8080',
+    allow: ['tag:family'],
+  })
+  await page.click('button[aria-label="Unpublish blog"]')
+  await page.click('dialog button:text-is("Keep it")')
+  t.is(await page.locator('bdi:text-is("blog")').count(), 1)
+  await page.click('button[aria-label="Unpublish blog"]')
+  await page.click('dialog button.primary')
+  await page.waitForSelector('bdi:text-is("blog")', { state: 'detached' })
+  t.is(await page.evaluate('document.activeElement.tagName'), 'BODY')
+  // The refusal is an answer of 400, which Chromium also writes to its console.
+  t.deepEqual(
+    wrongs.filter((wrong) => !/400 \(Bad Request\)/.test(wrong)),
+    [],
+  )
+  await context.close()
+})
+
+browserTest('the first run is done with the keyboard alone', async (t) => {
+  const was = kith.control.statusNow
+  kith.control.statusNow = setupStatus()
+  kith.control.change('status')
+  const { context, page, wrongs } = await loggedIn()
+  await page.waitForSelector('.welcome')
+  const focused = (): Promise<string> =>
+    page.evaluate('document.activeElement.textContent || document.activeElement.tagName')
+  for (let i = 0; i < 12 && (await focused()) !== 'INPUT'; i++) await page.keyboard.press('Tab')
+  await page.keyboard.press('Control+A')
+  await page.keyboard.type('cabin')
+  t.is(await page.locator('.hint b').first().textContent(), 'wiki.cabin.internal')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('nav')
+  t.deepEqual(kith.control.calls.findLast(([name]) => name === 'found')?.[1], { name: 'cabin' })
+  await page.keyboard.press('Tab')
+  t.deepEqual(wrongs, [])
+  kith.control.statusNow = was
+  await context.close()
+})
+
+browserTest('the page follows the node, says when it is gone and comes back', async (t) => {
+  const own = await start({ assetsDir: DIST })
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  await page.goto(own.dashboard.mintLoginLink().url)
+  await page.goto(`${own.origin}/events`)
+  await page.waitForSelector('.events li')
+  own.control.emit({ kind: 'test.live', severity: 'alert', text: 'It happened just now.' })
+  await page.waitForSelector('text=It happened just now.')
+  await page.click('button:text-is("Pause")')
+  own.control.emit({ kind: 'test.later', severity: 'info', text: 'And then this.' })
+  await page.waitForSelector('button:has-text("1 new")')
+  t.is(await page.locator('text=And then this.').count(), 0)
+  await page.click('button:has-text("1 new")')
+  await page.waitForSelector('text=And then this.')
+  await own[Symbol.asyncDispose]()
+  await page.waitForSelector('text=Connection lost')
+  t.is((await page.locator('.events li').count()) > 0, true, 'what was known stays')
+  await context.close()
+})
+
+browserTest(
+  'a second tab gets the write token from the first; a stranger to both may only look',
+  async (t) => {
+    const { context, page } = await loggedIn()
+    const second = await context.newPage()
+    await second.goto(`${kith.origin}/services`)
+    await second.waitForSelector('button:text-is("Publish"):not([disabled])')
+    await page.close()
+    await second.close()
+    const third = await context.newPage()
+    await third.goto(`${kith.origin}/services`)
+    await third.waitForSelector('text=This tab can only look')
+    t.true(await third.locator('button:text-is("Publish")').isDisabled())
+    await context.close()
+  },
+)
+
+browserTest('a chosen theme is kept and wins over the system', async (t) => {
+  const { context, page } = await loggedIn({ colorScheme: 'light' })
+  const background = (): Promise<string> =>
+    page.evaluate('getComputedStyle(document.documentElement).backgroundColor')
+  const light = await background()
+  await page.click('button[aria-label="Theme: system"]')
+  await page.click('button[aria-label="Theme: light"]')
+  const dark = await background()
+  t.not(dark, light)
+  await page.reload()
+  await page.waitForSelector('button[aria-label="Theme: dark"]')
+  t.is(await background(), dark)
+  await context.close()
+})
+
+browserTest('a reused login link and a page without session are told what to do', async (t) => {
+  const { url } = kith.dashboard.mintLoginLink()
+  const { context, page } = await tab()
+  await page.goto(url)
+  await page.waitForSelector('h1')
+  const again = await page.goto(url)
+  t.is(again?.status(), 410)
+  t.regex((await page.textContent('main')) ?? '', /spent.*kith ui/s)
+  await page.click('a')
+  await page.waitForSelector('nav', { timeout: 15_000 })
+  await context.clearCookies()
+  await page.goto(`${kith.origin}/peers`)
+  await page.waitForSelector('text=You are logged out')
+  t.pass()
+  await context.close()
+})
+
+browserTest('a rebound name is refused, and so are pages of another site and of another port', async (t) => {
+  const { context, page } = await loggedIn()
+  const cookies = await context.cookies(kith.origin)
+  t.is(cookies[0]?.name, '__Host-kith')
+  t.is(cookies[0]?.sameSite, 'Strict')
+  const evil = createServer((_request, response) => {
+    response.setHeader('Content-Type', 'text/html')
+    response.end('<!doctype html><title>evil</title>')
+  })
+  await new Promise<void>((resolve) => evil.listen(0, '127.0.0.1', resolve))
+  const evilPort = (evil.address() as AddressInfo).port
+
+  const rebound = await page.goto(`http://rebound.localhost:${kith.port}/`)
+  t.is(rebound?.status(), 421)
+  for (const origin of [`http://evil.localhost:${evilPort}`, `http://${LABEL}.localhost:${evilPort}`]) {
+    const before = kith.control.calls.length
+    await page.goto(origin)
+    const outcome = await page.evaluate(attack, { base: kith.origin })
+    t.deepEqual(outcome, { read: 'refused', socket: 'refused', frame: 'refused' }, origin)
+    t.is(kith.control.calls.length, before, `${origin} changed nothing`)
+  }
+  const linked = await page.goto(`http://evil.localhost:${evilPort}`)
+  t.truthy(linked)
+  const [answer] = await Promise.all([
+    page.waitForResponse((response) => response.url().startsWith(kith.origin)),
+    page.evaluate(`location.href = ${JSON.stringify(`${kith.origin}/login?code=x`)}`),
+  ])
+  t.is(answer.status(), 403, 'a link from elsewhere cannot even spend login codes')
+  await closeServer(evil)
+  await context.close()
+})
+
+/** Runs in the attacker's page: tries to read, to write without asking, to open the socket and to frame the dashboard. */
+const attack = async ({ base }: { base: string }): Promise<Record<string, string>> => {
+  const body = JSON.stringify({ name: 'evil', target: '1' })
+  const read = await fetch(`${base}/api/v1/status`, { credentials: 'include' }).then(
+    () => 'read',
+    () => 'refused',
+  )
+  for (const type of ['text/plain', 'application/json']) {
+    await fetch(`${base}/api/v1/services`, {
+      method: 'POST',
+      mode: 'no-cors',
+      credentials: 'include',
+      headers: { 'Content-Type': type },
+      body,
+    }).catch(() => {})
+  }
+  const socket = await new Promise<string>((resolve) => {
+    const live = new WebSocket(`${base.replace('http', 'ws')}/api/v1/live`)
+    live.onopen = () => resolve('opened')
+    live.onerror = () => resolve('refused')
+  })
+  const page = globalThis as unknown as {
+    document: {
+      createElement(tag: string): { src: string; contentDocument: unknown; onload: () => void }
+      body: { append(node: unknown): void }
+    }
+  }
+  const frame = await new Promise<string>((resolve) => {
+    const element = page.document.createElement('iframe')
+    element.src = base
+    element.onload = () => resolve(element.contentDocument === null ? 'refused' : 'framed')
+    page.document.body.append(element)
+  })
+  return { read, socket, frame }
+}
+
+function closeServer(server: Server): Promise<void> {
+  server.closeAllConnections()
+  return new Promise((resolve) => server.close(() => resolve()))
+}
+
+/** Time of the newest file below a folder. */
+function newest(directory: string): number {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  )
+  return Math.max(0, ...files.map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs))
+}

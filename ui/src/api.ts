@@ -1,0 +1,112 @@
+import type {
+  ErrorBody,
+  Invite,
+  InviteInput,
+  LiveMessage,
+  LogEvent,
+  PublishInput,
+  Service,
+  Session,
+  Status,
+  Why,
+} from '../../node/api/schemas.ts'
+
+/** Close code of a live socket whose session is over. */
+const SESSION_ENDED = 4001
+
+/** A refused or failed request, as the server explained it. `status` is 0 when it could not be reached. */
+export class ApiError extends Error {
+  readonly status: number
+  readonly code: string
+  readonly fix: string
+  readonly field: string | undefined
+
+  constructor(status: number, { error }: ErrorBody) {
+    super(error.message)
+    this.status = status
+    this.code = error.code
+    this.fix = error.fix
+    this.field = error.field
+  }
+}
+
+/** A live socket as the model sees it. */
+export interface LiveConnection {
+  send(text: string): void
+  close(): void
+}
+
+/** What happens on a live socket. */
+export interface LiveHandlers {
+  onOpen(): void
+  onMessage(message: LiveMessage): void
+  /** `ended` is true when the server closed it because the session is over. */
+  onClose(ended: boolean): void
+}
+
+/** All talk with the server. */
+export interface Api {
+  session(): Promise<Session>
+  logout(): Promise<void>
+  found(name: string): Promise<Status>
+  join(invite: string): Promise<Status>
+  publish(input: Partial<PublishInput>): Promise<Service>
+  unpublish(name: string): Promise<void>
+  invite(input: Partial<InviteInput>): Promise<Invite>
+  why(subject: string): Promise<Why>
+  events(filter: { since?: number; limit?: number }): Promise<LogEvent[]>
+  live(handlers: LiveHandlers): LiveConnection
+}
+
+/** The API of the page's own origin. `token` is asked for each write. */
+export function browserApi(token: () => string | null): Api {
+  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const headers: Record<string, string> = {}
+    const secret = token()
+    if (secret) headers['x-kith-token'] = secret
+    if (body !== undefined) headers['content-type'] = 'application/json'
+    let response
+    try {
+      response = await fetch(`/api/v1/${path}`, {
+        method,
+        headers,
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      })
+    } catch {
+      const error = {
+        code: 'unreachable',
+        message: 'The node does not answer.',
+        fix: 'Check that it is running: `kith status`.',
+      }
+      throw new ApiError(0, { error })
+    }
+    const answer: unknown = await response.json()
+    if (!response.ok) throw new ApiError(response.status, answer as ErrorBody)
+    return answer
+  }
+  const segment = encodeURIComponent
+  return {
+    session: () => call('GET', 'session') as Promise<Session>,
+    logout: () => call('POST', 'logout') as Promise<never>,
+    found: (name) => call('POST', 'found', { name }) as Promise<Status>,
+    join: (invite) => call('POST', 'join', { invite }) as Promise<Status>,
+    publish: (input) => call('POST', 'services', input) as Promise<Service>,
+    unpublish: (name) => call('DELETE', `services/${segment(name)}`) as Promise<never>,
+    invite: (input) => call('POST', 'invites', input) as Promise<Invite>,
+    why: (subject) => call('GET', `why/${segment(subject)}`) as Promise<Why>,
+    events(filter) {
+      const query = new URLSearchParams(Object.entries(filter).map(([key, value]) => [key, String(value)]))
+      return call('GET', `events?${query}`) as Promise<LogEvent[]>
+    },
+    live(handlers) {
+      const socket = new WebSocket('/api/v1/live')
+      socket.onopen = () => handlers.onOpen()
+      socket.onmessage = (event) => handlers.onMessage(JSON.parse(String(event.data)) as LiveMessage)
+      socket.onclose = (event) => handlers.onClose(event.code === SESSION_ENDED)
+      return {
+        send: (text) => socket.readyState === WebSocket.OPEN && socket.send(text),
+        close: () => socket.close(),
+      }
+    },
+  }
+}

@@ -1,0 +1,23 @@
+import { Icon } from './icon.tsx'
+
+/** A failed request in the words of the server: what, what to do, and the code to search for. */
+export function Problem({ error, retry }: { error: unknown; retry?: () => void }) {
+  const { message, fix, code } = error as { message?: string; fix?: string; code?: string }
+  return (
+    <div class="problem" role="alert">
+      <Icon name="warning" />
+      <div>
+        <p>{message ?? 'Something went wrong.'}</p>
+        {fix ? <p class="muted">{fix}</p> : null}
+        {code ? <code>{code}</code> : null}
+        {retry ? (
+          <p>
+            <button type="button" onClick={retry}>
+              Try again
+            </button>
+          </p>
+        ) : null}
+      </div>
+    </div>
+  )
+}

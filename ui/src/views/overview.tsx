@@ -1,0 +1,158 @@
+import { useSignal } from '@preact/signals'
+import { ErrorBoundary, lazy } from 'preact-iso'
+import type { ComponentChildren } from 'preact'
+import { useEffect } from 'preact/hooks'
+import type { Status } from '../../../node/api/schemas.ts'
+import { useApp } from '../context.ts'
+import { formatAgo, formatBytes, formatDuration } from '../models/format.ts'
+import { serviceHealth } from '../models/peer-list.ts'
+import { Badge, severityTone } from '../parts/badge.tsx'
+import { Icon } from '../parts/icon.tsx'
+import { NodeFacts } from './node-facts.tsx'
+import '../styles/overview.css'
+
+const InviteDialog = lazy(() => import('./invite-dialog.tsx').then((module) => module.InviteDialog))
+
+/** What needs a person first, then what there is. */
+export function Overview() {
+  const { node } = useApp()
+  const inviting = useSignal(false)
+  const status = node.status.value
+  if (!status) return null
+  return (
+    <>
+      <header class="page">
+        <div>
+          <h1>{status.node.name}</h1>
+          <p class="muted">
+            {status.mesh ? (
+              <>
+                in the mesh <b>{status.mesh.name}</b> · {status.mesh.domain}
+              </>
+            ) : (
+              'in no mesh'
+            )}
+          </p>
+        </div>
+        <button
+          type="button"
+          class="primary"
+          disabled={!node.admin.value}
+          onClick={() => (inviting.value = true)}
+        >
+          <Icon name="plus" /> Invite a machine
+        </button>
+      </header>
+      <NeedsYou status={status} />
+      <Numbers status={status} />
+      <div class="columns">
+        <NodeFacts status={status} />
+        <Latest />
+      </div>
+      {inviting.value ? (
+        <ErrorBoundary>
+          <InviteDialog onClose={() => (inviting.value = false)} />
+        </ErrorBoundary>
+      ) : null}
+    </>
+  )
+}
+
+function NeedsYou({ status }: { status: Status }) {
+  const { warnings } = status
+  if (warnings.length === 0 && status.state === 'up') {
+    return (
+      <p class="card all-well">
+        <Badge tone="ok">All well</Badge> Nothing needs you.
+      </p>
+    )
+  }
+  return (
+    <section class="card needs" aria-labelledby="needs">
+      <h2 id="needs">
+        {warnings.length === 1 ? 'One thing needs you' : `${warnings.length} things need you`}
+      </h2>
+      <ul>
+        {status.state === 'isolated' ? (
+          <li>
+            <Badge tone="warning">isolated</Badge>
+            <p>No other member answers. This node keeps trying.</p>
+          </li>
+        ) : null}
+        {warnings.map((warning) => (
+          <li key={warning.code}>
+            <Badge tone={severityTone(warning.severity)}>{warning.severity}</Badge>
+            <div>
+              <p>{warning.text}</p>
+              {warning.fix ? (
+                <p class="fix">
+                  <span class="muted">Fix</span> <code>{warning.fix}</code>
+                </p>
+              ) : null}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Numbers({ status }: { status: Status }) {
+  const { node } = useApp()
+  const services = node.services.value ?? []
+  const unwell = services.filter((service) => serviceHealth(service) !== 'healthy').length
+  const { alive, suspect, dead, known } = status.peers
+  return (
+    <ul class="numbers">
+      <Number href="/peers" title="Peers alive" value={`${alive} of ${known}`}>
+        {suspect + dead === 0 ? 'all answer' : `${suspect} suspect, ${dead} dead`}
+      </Number>
+      <Number href="/services" title="Services" value={String(services.length)}>
+        {unwell === 0 ? 'all healthy' : `${unwell} not healthy`}
+      </Number>
+      <Number title="Up for" value={formatDuration(status.uptimeMs)}>
+        state: {status.state}
+      </Number>
+      <Number title="Memory" value={formatBytes(status.rssBytes)}>
+        used by the node
+      </Number>
+    </ul>
+  )
+}
+
+function Number(props: { title: string; value: string; href?: string; children: ComponentChildren }) {
+  const body = (
+    <>
+      <span class="muted">{props.title}</span>
+      <strong>{props.value}</strong>
+      <span class="muted">{props.children}</span>
+    </>
+  )
+  return <li>{props.href ? <a href={props.href}>{body}</a> : <div>{body}</div>}</li>
+}
+
+function Latest() {
+  const { events, now } = useApp()
+  useEffect(() => {
+    if (events.events.value === null) void events.load()
+  }, [])
+  const latest = events.shown.value.slice(0, 6)
+  return (
+    <section class="card" aria-labelledby="latest">
+      <h2 id="latest">Latest</h2>
+      {latest.length === 0 ? <p class="muted">Nothing has happened yet.</p> : null}
+      <ul class="latest">
+        {latest.map((event) => (
+          <li key={event.id}>
+            <Badge tone={severityTone(event.severity)}>{event.severity}</Badge>
+            <span>{event.text || event.kind}</span>
+            <span class="muted">{formatAgo(event.at, now.value)}</span>
+          </li>
+        ))}
+      </ul>
+      <p>
+        <a href="/events">All events</a>
+      </p>
+    </section>
+  )
+}

@@ -1,0 +1,115 @@
+import { useSignalEffect } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
+import { ErrorBoundary, lazy, Route, Router, useLocation } from 'preact-iso'
+import { useApp } from '../context.ts'
+import { Icon } from '../parts/icon.tsx'
+import { Loading } from '../parts/states.tsx'
+import { SCREENS, Sidebar } from './sidebar.tsx'
+
+const LoggedOut = lazy(() => import('./logged-out.tsx').then((module) => module.LoggedOut))
+const Overview = lazy(() => import('./overview.tsx').then((module) => module.Overview))
+const Peers = lazy(() => import('./peers.tsx').then((module) => module.Peers))
+const Services = lazy(() => import('./services.tsx').then((module) => module.Services))
+const Events = lazy(() => import('./events.tsx').then((module) => module.Events))
+const Setup = lazy(() => import('./setup.tsx').then((module) => module.Setup))
+
+/** What stands around every screen, and which screen there is. */
+export function Shell() {
+  const { node } = useApp()
+  const { path } = useLocation()
+  const main = useRef<HTMLElement>(null)
+  const first = useRef(true)
+  const state = node.status.value?.state
+  const inSetup = state === 'setup' || state === 'joining'
+  useEffect(() => {
+    const title = inSetup ? 'Welcome' : (SCREENS.find((screen) => screen.path === path)?.title ?? 'Not found')
+    document.title = `${title} · Kith`
+    // A screen reader hears the new screen; the first one is read anyway.
+    if (first.current) first.current = false
+    else main.current?.focus()
+  }, [path, inSetup])
+
+  if (node.link.value === 'logged-out') {
+    return (
+      <ErrorBoundary>
+        <LoggedOut />
+      </ErrorBoundary>
+    )
+  }
+  return (
+    <div class={inSetup ? 'shell bare' : 'shell'}>
+      <a class="skip" href="#main">
+        Skip to content
+      </a>
+      <Sidebar path={path} inSetup={inSetup} />
+      <main id="main" ref={main} tabIndex={-1}>
+        <Banner />
+        {node.status.value === null ? (
+          <Loading label="Asking the node" />
+        ) : inSetup ? (
+          <ErrorBoundary>
+            <Setup />
+          </ErrorBoundary>
+        ) : (
+          <Router>
+            <Route path="/" component={Overview} />
+            <Route path="/peers" component={Peers} />
+            <Route path="/services" component={Services} />
+            <Route path="/events" component={Events} />
+            <Route default component={NotFound} />
+          </Router>
+        )}
+      </main>
+      <Notice />
+    </div>
+  )
+}
+
+/** Says what keeps the page from being live or from changing anything. */
+function Banner() {
+  const { node } = useApp()
+  const link = node.link.value
+  const session = node.session.value
+  return (
+    <div role="status">
+      {link === 'lost' ? (
+        <p class="banner">
+          <Icon name="warning" /> Connection lost. What you see may be old; trying again.
+        </p>
+      ) : session && !session.writes ? (
+        <p class="banner calm">
+          <Icon name="info" />
+          <span>
+            This tab can only look. Run <code>kith ui</code> and open its link here to make changes.
+          </span>
+        </p>
+      ) : null}
+    </div>
+  )
+}
+
+/** One line for what has just been done; also the live region that says it. */
+function Notice() {
+  const { notice } = useApp()
+  useSignalEffect(() => {
+    if (notice.value === '') return
+    const timer = setTimeout(() => (notice.value = ''), 5000)
+    return () => clearTimeout(timer)
+  })
+  return (
+    <div class="notice" role="status">
+      {notice.value === '' ? null : <p>{notice.value}</p>}
+    </div>
+  )
+}
+
+function NotFound() {
+  return (
+    <div class="empty">
+      <h1>Nothing here</h1>
+      <p>
+        There is no such screen. <a href="/">Back to the overview</a>
+      </p>
+    </div>
+  )
+}

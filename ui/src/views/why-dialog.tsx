@@ -1,0 +1,55 @@
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import type { Why } from '../../../node/api/schemas.ts'
+import { useApp } from '../context.ts'
+import { Badge } from '../parts/badge.tsx'
+import { Dialog } from '../parts/dialog.tsx'
+import { Problem } from '../parts/problem.tsx'
+import { Loading } from '../parts/states.tsx'
+
+const PATHS = {
+  direct: 'The path is direct.',
+  relay: 'The path goes through a relay.',
+  local: 'It is on this machine.',
+  none: 'There is no path.',
+} as const
+const TONES = { reachable: 'ok', unreachable: 'bad', denied: 'warning' } as const
+
+/** Why a peer or a service is reached as it is, or is not: `kith why` in a window. */
+export function WhyDialog({ subject, onClose }: { subject: string; onClose: () => void }) {
+  const { api } = useApp()
+  const why = useSignal<Why | null>(null)
+  const failure = useSignal<unknown>(null)
+  useEffect(() => {
+    api.why(subject).then(
+      (answer) => (why.value = answer),
+      (error: unknown) => (failure.value = error),
+    )
+  }, [subject])
+  return (
+    <Dialog title={`Why ${subject}?`} onClose={onClose}>
+      {failure.value ? <Problem error={failure.value} /> : null}
+      {why.value ? <Verdict why={why.value} /> : failure.value ? null : <Loading label="Asking the node" />}
+    </Dialog>
+  )
+}
+
+function Verdict({ why }: { why: Why }) {
+  return (
+    <>
+      <p>
+        <Badge tone={TONES[why.verdict]}>{why.verdict}</Badge> {PATHS[why.path]}
+      </p>
+      {why.reasons.length === 0 ? <p class="muted">There is nothing to explain.</p> : null}
+      <ol class="reasons">
+        {why.reasons.map((reason) => (
+          <li key={reason.code}>
+            <p>{reason.text}</p>
+            {reason.fix ? <p class="muted">{reason.fix}</p> : null}
+            <code>{reason.code}</code>
+          </li>
+        ))}
+      </ol>
+    </>
+  )
+}
