@@ -54,6 +54,7 @@ export type ReconnectEvent =
   /** Somebody says the peer is there: dial it as if it had just been lost. */
   | { readonly type: 'hint'; readonly peer: string }
 
+/** The only effect: dial this peer. */
 export interface DialEffect {
   readonly type: 'dial'
   readonly peer: string

@@ -14,6 +14,7 @@ import type { LoadedConfig } from './config/load.ts'
 import { createControl, nameOfHost } from './control.ts'
 import { NodeError } from './errors.ts'
 import { createDashboard, type Dashboard } from './http/dashboard.ts'
+import { FIRST_LOGIN_LINK_TTL_MS } from './http/limits.ts'
 import { openEventLog, type EventLog } from './log/event-log.ts'
 import { createLogger, type Logger } from './log/logger.ts'
 import { foundMesh, ROOT_KEY_FILE, type SecretStore } from './membership/founding.ts'
@@ -32,8 +33,6 @@ const X509_AUTHORITY_KEY_FILE = 'x509-authority.key'
 /** Random labels of the dashboard's and the services' host names; kept, so that bookmarks stay good. */
 const UI_LABEL_KEY = 'label/ui'
 const SERVICES_LABEL_KEY = 'label/services'
-/** The link printed at the start: time to switch to a browser. */
-const FIRST_LINK_TTL_MS = 600_000
 const LINK_TTL_MS = 60_000
 
 /** How a node is started. */
@@ -73,7 +72,10 @@ export interface RunningNode {
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   if (process.env['DUMP_SESSION_KEYS'] !== undefined) {
-    throw new NodeError('session-keys-dumped', 'DUMP_SESSION_KEYS is set: libraries would write session keys to a file')
+    throw new NodeError(
+      'session-keys-dumped',
+      'DUMP_SESSION_KEYS is set: libraries would write session keys to a file',
+    )
   }
   const { config } = options.loaded
   const logger = createLogger(config.log, options.isTerminal)
@@ -116,7 +118,9 @@ class Node implements RunningNode {
 
   async start(): Promise<void> {
     const { data, loaded, create, join: invite, createIfNone } = this.#options
-    this.#events = await openEventLog(this.#store, systemClock, (error) => this.#logger.error({ error: String(error) }, 'log.write-failed'))
+    this.#events = await openEventLog(this.#store, systemClock, (error) =>
+      this.#logger.error({ error: String(error) }, 'log.write-failed'),
+    )
     const stored = await loadMesh(this.#store)
     this.#seed = (await loadKeyFile(data, 'identity.key', stored === null)).seed
     this.#id = peerIdFromKey(ed25519Signer(this.#seed).publicKey)
@@ -124,10 +128,15 @@ class Node implements RunningNode {
     this.#label = await randomLabel(this.#store, SERVICES_LABEL_KEY)
     if (stored !== null) {
       if (create !== undefined && create !== stored.root.document.name) throw inOtherMesh(stored)
-      if (invite !== undefined && compareBytes(readInvite(invite, systemClock.now()).body.meshId, stored.root.meshId) !== 0) throw inOtherMesh(stored)
+      if (
+        invite !== undefined &&
+        compareBytes(readInvite(invite, systemClock.now()).body.meshId, stored.root.meshId) !== 0
+      )
+        throw inOtherMesh(stored)
       await this.#startMesh(stored)
     } else if (invite !== undefined) await this.#join(invite)
-    else if (create !== undefined || createIfNone !== undefined) await this.#found(create ?? createIfNone ?? '')
+    else if (create !== undefined || createIfNone !== undefined)
+      await this.#found(create ?? createIfNone ?? '')
     await this.#startDashboard()
     this.#emit({ kind: 'node.started', severity: 'info', fields: { pid: process.pid } })
   }
@@ -139,7 +148,10 @@ class Node implements RunningNode {
     return {
       ready: true,
       node: { id: this.#id, name: mesh?.self.name ?? this.#name },
-      mesh: mesh === undefined || document === undefined ? null : { id: toHex(mesh.mesh.root.meshId), name: document.name, domain: document.domain },
+      mesh:
+        mesh === undefined || document === undefined
+          ? null
+          : { id: toHex(mesh.mesh.root.meshId), name: document.name, domain: document.domain },
       listen: mesh?.listen() ?? [],
       ui: this.#firstLink,
       dns: dnsPort === null ? null : { port: dnsPort },
@@ -160,7 +172,12 @@ class Node implements RunningNode {
 
   readonly #emit: EmitEvent = (event) => {
     this.#events?.append(event)
-    const fields = { ...event.fields, ...(event.peer === undefined ? {} : { peer: event.peer }), ...(event.reason === undefined ? {} : { reason: event.reason }), ...(event.text === undefined ? {} : { text: event.text }) }
+    const fields = {
+      ...event.fields,
+      ...(event.peer === undefined ? {} : { peer: event.peer }),
+      ...(event.reason === undefined ? {} : { reason: event.reason }),
+      ...(event.text === undefined ? {} : { text: event.text }),
+    }
     const level = event.severity === 'alert' ? 'error' : event.severity === 'warning' ? 'warn' : 'info'
     this.#logger[level](fields, event.kind)
   }
@@ -191,10 +208,22 @@ class Node implements RunningNode {
       random: systemRandom,
     })
     await this.#startMesh(mesh)
-    this.#emit({ kind: 'mesh.founded', severity: 'notice', fields: { mesh: name, domain: mesh.root.document.domain } })
+    this.#emit({
+      kind: 'mesh.founded',
+      severity: 'notice',
+      fields: { mesh: name, domain: mesh.root.document.domain },
+    })
   }
 
-  async #makeX509({ name, domain, now }: { name: string; domain: string; now: number }): Promise<{ root: Uint8Array; intermediate: Uint8Array }> {
+  async #makeX509({
+    name,
+    domain,
+    now,
+  }: {
+    name: string
+    domain: string
+    now: number
+  }): Promise<{ root: Uint8Array; intermediate: Uint8Array }> {
     const { createX509Founding } = await import('./authority/x509-root.ts') // 100 ms of loading that only a founder pays
     const { root, intermediate } = await createX509Founding(name, domain, now)
     const encoder = new TextEncoder()
@@ -221,12 +250,22 @@ class Node implements RunningNode {
         clock: systemClock,
         random: systemRandom,
         timers: systemTimers,
-        exchange: (door, request, meshId, signal) => dialExchange(multiaddr(door.address), { meshId, seed: this.#seed, clock: systemClock, random: systemRandom, emit: this.#emit }, request, signal),
+        exchange: (door, request, meshId, signal) =>
+          dialExchange(
+            multiaddr(door.address),
+            { meshId, seed: this.#seed, clock: systemClock, random: systemRandom, emit: this.#emit },
+            request,
+            signal,
+          ),
       })
       if (before !== undefined) await this.#leave(before)
       await saveMesh(this.#store, mesh)
       await this.#startMesh(mesh)
-      this.#emit({ kind: 'mesh.joined', severity: 'notice', fields: { mesh: mesh.root.document.name, clockOffsetMs } })
+      this.#emit({
+        kind: 'mesh.joined',
+        severity: 'notice',
+        fields: { mesh: mesh.root.document.name, clockOffsetMs },
+      })
     } finally {
       this.#isJoining = false
     }
@@ -268,14 +307,15 @@ class Node implements RunningNode {
       host: await randomLabel(this.#store, UI_LABEL_KEY),
       assetsDir: join(import.meta.dirname, '..', 'ui', 'dist'),
       emit: this.#emit,
-      logError: (error) => this.#logger.error({ error: error instanceof Error ? error.stack : String(error) }, 'internal'),
+      logError: (error) =>
+        this.#logger.error({ error: error instanceof Error ? error.stack : String(error) }, 'internal'),
       reasons: ALL_REASONS,
     })
     await this.#dashboard.listenSocket(join(data, 'kith.sock'))
     if (!ui.enabled || door) return
     const { url } = await this.#dashboard.listenTcp(ui.port)
     this.#uiUrl = url
-    this.#firstLink = this.#loginLink(FIRST_LINK_TTL_MS)
+    this.#firstLink = this.#loginLink(FIRST_LOGIN_LINK_TTL_MS)
   }
 
   #loginLink(ttlMs: number): LoginLink {
@@ -294,11 +334,16 @@ class Node implements RunningNode {
 
 /** A mesh of one in which nothing is published: what `npm start` makes on a machine that then joins another. */
 function isDisposable(mesh: RunningMesh): boolean {
-  return mesh.membership.members().every((member) => member.self) && mesh.services.publications.list().length === 0
+  return (
+    mesh.membership.members().every((member) => member.self) && mesh.services.publications.list().length === 0
+  )
 }
 
 function inOtherMesh({ root }: StoredMesh): NodeError {
-  return new NodeError('already-in-mesh', `This node is in the mesh "${root.document.name}" (${id8Of(root.meshId)})`)
+  return new NodeError(
+    'already-in-mesh',
+    `This node is in the mesh "${root.document.name}" (${id8Of(root.meshId)})`,
+  )
 }
 
 function fileSecrets(directory: string): SecretStore {

@@ -1,5 +1,8 @@
 import { hostname } from 'node:os'
+import type { Member } from '../protocols/admission/certificates.ts'
+import { toHex } from '../protocols/common/bytes.ts'
 import { KithError } from '../protocols/common/errors.ts'
+import { peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { MemberView } from '../protocols/membership/service.ts'
 import type { ServiceEntry } from '../protocols/naming/directory.ts'
 import { serviceName } from '../protocols/naming/names.ts'
@@ -18,6 +21,8 @@ import { VERSION } from './version.ts'
 const CHANGE_INTERVAL_MS = 250
 /** What changes without an event (bytes, round trips, uptime) is looked at this often while a dashboard watches. */
 const REFRESH_INTERVAL_MS = 2000
+/** Addresses in one invite: it must stay short enough for a QR code and a chat message. */
+const INVITE_ADDRESSES_MAX = 6
 /** One probe of `ping` and `why`. */
 const PROBE_TIMEOUT_MS = 5000
 
@@ -65,10 +70,16 @@ export function createControl(node: ControlledNode): Control {
     },
     async invite(input) {
       const mesh = inMesh()
-      if (mesh.issuer === null) throw new NodeError('not-authorised', `${mesh.self.name} holds no authority to admit members`)
-      const bootstrap = mesh.announced()
+      if (mesh.issuer === null)
+        throw new NodeError('not-authorised', `${mesh.self.name} holds no authority to admit members`)
+      const bootstrap = mesh.doors().slice(0, INVITE_ADDRESSES_MAX)
       const reach = bootstrap.some((address) => localityOf(address) === 'public') ? 'unknown' : 'lan'
-      const { text, expires, uses } = await mesh.issuer.invite({ ...input, name: input.name ?? null, bootstrap, reach })
+      const { text, expires, uses } = await mesh.issuer.invite({
+        ...input,
+        name: input.name ?? null,
+        bootstrap,
+        reach,
+      })
       return { invite: text, expires, uses, reach }
     },
     async ping(peer, seq, signal) {
@@ -76,7 +87,9 @@ export function createControl(node: ControlledNode): Control {
       const member = memberOf(mesh, peer)
       const reply = { seq, peer: member.id, name: member.name }
       try {
-        const rttMs = member.self ? 0 : await mesh.ping(member.id, AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]))
+        const rttMs = member.self
+          ? 0
+          : await mesh.ping(member.id, AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]))
         return { ...reply, rttMs, path: member.self ? 'direct' : mesh.pathTo(member.id), error: null }
       } catch (error) {
         if (!(error instanceof KithError) && (error as Error).name !== 'TimeoutError') throw error
@@ -101,7 +114,14 @@ export function createControl(node: ControlledNode): Control {
       const mesh = inMesh()
       const entry = mesh.services.reach.find(name)
       const failed = (error: Error): void => {
-        node.events.append({ kind: 'forward.failed', severity: 'notice', peer: entry.provider.id, reason: (error as { code?: string }).code ?? 'stream-failed', text: error.message, fields: { service: name } })
+        node.events.append({
+          kind: 'forward.failed',
+          severity: 'notice',
+          peer: entry.provider.id,
+          reason: (error as { code?: string }).code ?? 'stream-failed',
+          text: error.message,
+          fields: { service: name },
+        })
       }
       const opened = await openForward(mesh.services.reach, entry, port, failed, signal)
       return { id: `${opened.address}:${opened.port}`, name: entry.service.name, ...opened }
@@ -114,7 +134,8 @@ export function createControl(node: ControlledNode): Control {
 /** Turns membership changes, events and the passing of time into at most four calls a second and topic. */
 function watch(node: ControlledNode, listener: (topic: ChangeTopic) => void, signal: AbortSignal): void {
   const due = new Set<ChangeTopic>()
-  const mark = (): void => void ['status', 'peers', 'services'].forEach((topic) => due.add(topic as ChangeTopic))
+  const mark = (): void =>
+    void ['status', 'peers', 'services'].forEach((topic) => due.add(topic as ChangeTopic))
   node.events.subscribe(mark, signal)
   let watched: RunningMesh | undefined
   let unwatch = (): void => undefined
@@ -130,7 +151,10 @@ function watch(node: ControlledNode, listener: (topic: ChangeTopic) => void, sig
     due.clear()
     for (const topic of topics) listener(topic)
   }, CHANGE_INTERVAL_MS)
-  const refresh = setInterval(() => ['status', 'peers'].forEach((topic) => due.add(topic as ChangeTopic)), REFRESH_INTERVAL_MS)
+  const refresh = setInterval(
+    () => ['status', 'peers'].forEach((topic) => due.add(topic as ChangeTopic)),
+    REFRESH_INTERVAL_MS,
+  )
   signal.addEventListener(
     'abort',
     () => {
@@ -143,20 +167,34 @@ function watch(node: ControlledNode, listener: (topic: ChangeTopic) => void, sig
 }
 
 function memberOf(mesh: RunningMesh, subject: string): MemberView {
-  const member = mesh.membership.members().find((candidate) => candidate.id === subject || candidate.name === subject)
-  if (member === undefined) throw new TunnelError('peer-unknown', `No member of ${mesh.mesh.root.document.domain} is called "${subject}"`)
+  const member = mesh.membership
+    .members()
+    .find((candidate) => candidate.id === subject || candidate.name === subject)
+  if (member === undefined)
+    throw new TunnelError(
+      'peer-unknown',
+      `No member of ${mesh.mesh.root.document.domain} is called "${subject}"`,
+    )
   return member
 }
 
 function statusOf(node: ControlledNode): Status {
   const mesh = node.mesh()
   const others = mesh?.membership.members().filter((member) => !member.self && member.state !== 'left') ?? []
-  const count = (state: MemberView['state']): number => others.filter((member) => member.state === state).length
+  const count = (state: MemberView['state']): number =>
+    others.filter((member) => member.state === state).length
   const isIsolated = mesh !== undefined && others.length > 0 && count('alive') === 0
   const document = mesh?.mesh.root.document
   return {
     node: { id: node.nodeId, name: mesh?.self.name ?? node.nodeName },
-    mesh: mesh === undefined || document === undefined ? null : { id: Buffer.from(mesh.mesh.root.meshId).toString('hex'), name: document.name, domain: document.domain },
+    mesh:
+      mesh === undefined || document === undefined
+        ? null
+        : {
+            id: Buffer.from(mesh.mesh.root.meshId).toString('hex'),
+            name: document.name,
+            domain: document.domain,
+          },
     state: node.isJoining() ? 'joining' : mesh === undefined ? 'setup' : isIsolated ? 'isolated' : 'up',
     roles: [...(mesh?.self.roles ?? [])],
     listen: mesh?.listen() ?? [],
@@ -182,14 +220,29 @@ function portOf(port: number | null | undefined): { port: number } | null {
 function warningsOf(mesh: RunningMesh, isIsolated: boolean): Warning[] {
   const warnings: Warning[] = []
   if (isIsolated) {
-    warnings.push({ code: 'isolated', severity: 'warning', text: 'No other member answers.', fix: 'Check this machine’s network; `kith why PEER` shows what was tried.' })
+    warnings.push({
+      code: 'isolated',
+      severity: 'warning',
+      text: 'No other member answers.',
+      fix: 'Check this machine’s network; `kith why PEER` shows what was tried.',
+    })
   }
   const clashes = mesh.services.directory().clashes.filter((entry) => entry.provider.id === mesh.self.id)
   for (const { service } of clashes) {
-    warnings.push({ code: 'name-clash', severity: 'warning', text: `"${service.name}" was published earlier by another member; yours answers as ${service.name}.${mesh.self.name}.node.${mesh.mesh.root.document.domain}.`, fix: 'Unpublish it here and choose another name.' })
+    warnings.push({
+      code: 'name-clash',
+      severity: 'warning',
+      text: `"${service.name}" was published earlier by another member; yours answers as ${service.name}.${mesh.self.name}.node.${mesh.mesh.root.document.domain}.`,
+      fix: 'Unpublish it here and choose another name.',
+    })
   }
   if (mesh.issuer !== null) {
-    warnings.push({ code: 'root-not-exported', severity: 'info', text: 'The root key of the mesh lies on this machine only.', fix: 'Copy root.key and x509-root.key from the data directory to a safe place.' })
+    warnings.push({
+      code: 'root-not-exported',
+      severity: 'info',
+      text: 'The root key of the mesh lies on this machine only.',
+      fix: 'Copy root.key and x509-root.key from the data directory to a safe place.',
+    })
   }
   return warnings
 }
@@ -202,7 +255,8 @@ function peersOf(mesh: RunningMesh | undefined): Peer[] {
     .map((member) => {
       const sessions = mesh.sessions.forPeer(member.id)
       const newest = sessions.at(-1)
-      const sum = (read: (session: (typeof sessions)[number]) => number): number => sessions.reduce((total, session) => total + read(session), 0)
+      const sum = (read: (session: (typeof sessions)[number]) => number): number =>
+        sessions.reduce((total, session) => total + read(session), 0)
       return {
         id: member.id,
         name: member.name,
@@ -217,8 +271,14 @@ function peersOf(mesh: RunningMesh | undefined): Peer[] {
         rxBytes: sum((session) => session.rxBytes),
         txBytes: sum((session) => session.txBytes),
         lastSeen: member.lastSeen,
+        certificate: certificateOf(mesh.proved(member.id)),
       }
     })
+}
+
+function certificateOf(member: Member | undefined): Peer['certificate'] {
+  if (member === undefined) return null
+  return { serial: toHex(member.serial), issuer: peerIdFromKey(member.issuer), expires: member.notAfter }
 }
 
 function servicesOf(mesh: RunningMesh | undefined, localLabel: string): Service[] {
@@ -239,16 +299,27 @@ function toService(mesh: RunningMesh, localLabel: string, entry: ServiceEntry): 
   const endpoint = services.endpoint(entry)
   const isOwn = provider.id === mesh.self.id
   const isAlive = provider.state === 'alive' || provider.state === 'suspect'
-  const port = endpoint?.port ?? (service.proto === 'tcp' ? service.port : (services.gatewayPort ?? service.port))
+  const port =
+    endpoint?.port ?? (service.proto === 'tcp' ? service.port : (services.gatewayPort ?? service.port))
   return {
     name: service.name,
     fqdn,
     proto: service.proto,
-    providers: [{ peer: provider.id, name: provider.name, healthy: isOwn || (service.healthy && isAlive), rttMs: isOwn ? 0 : (mesh.membership.member(provider.id)?.rttMs ?? null) }],
+    providers: [
+      {
+        peer: provider.id,
+        name: provider.name,
+        healthy: isOwn || (service.healthy && isAlive),
+        rttMs: isOwn ? 0 : (mesh.membership.member(provider.id)?.rttMs ?? null),
+      },
+    ],
     address: endpoint?.address ?? null,
     port: endpoint?.port ?? null,
     url: `${service.proto}://${fqdn}:${port}`,
-    localUrl: service.proto === 'http' && services.gatewayPort !== null ? `http://${service.name}.${localLabel}.localhost:${services.gatewayPort}` : null,
+    localUrl:
+      service.proto === 'http' && services.gatewayPort !== null
+        ? `http://${service.name}.${localLabel}.localhost:${services.gatewayPort}`
+        : null,
     allowed: [...service.allow],
     local: isOwn,
     target: isOwn ? (services.publications.get(service.name)?.target ?? null) : null,
@@ -257,6 +328,10 @@ function toService(mesh: RunningMesh, localLabel: string, entry: ServiceEntry): 
 
 /** This machine's host name as a node name: a DNS label, `node` when nothing of it remains. */
 export function nameOfHost(): string {
-  const label = (hostname().split('.')[0] ?? '').toLowerCase().replaceAll(/[^a-z0-9-]/g, '-').replaceAll(/^-+|-+$/g, '').slice(0, 63)
+  const label = (hostname().split('.')[0] ?? '')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]/g, '-')
+    .replaceAll(/^-+|-+$/g, '')
+    .slice(0, 63)
   return label === '' ? 'node' : label
 }

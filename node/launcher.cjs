@@ -55,7 +55,8 @@ function modifiedAt(file) {
 function newestIn(folder) {
   let newest = 0
   for (const entry of fs.readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    if (entry.isFile()) newest = Math.max(newest, modifiedAt(path.join(entry.parentPath || entry.path, entry.name)))
+    if (entry.isFile())
+      newest = Math.max(newest, modifiedAt(path.join(entry.parentPath || entry.path, entry.name)))
   }
   return newest
 }
@@ -83,18 +84,33 @@ function prepare() {
   const stamp = path.join(root, 'node_modules', '.kith-installed')
   const lock = path.join(root, 'package-lock.json')
   if (modifiedAt(lock) > modifiedAt(stamp)) {
-    step('installing dependencies (about 100 MB, once)', 'npm', ['ci', '--include=dev', '--include=optional', '--ignore-scripts'])
+    step('installing dependencies (about 100 MB, once)', 'npm', [
+      'ci',
+      '--include=dev',
+      '--include=optional',
+      '--ignore-scripts',
+    ])
     fs.writeFileSync(stamp, '')
   }
   const built = modifiedAt(path.join(root, 'ui', 'dist', 'index.html'))
   const sources = ['ui/src', 'node/api'].map((folder) => newestIn(path.join(root, folder)))
   if (Math.max(...sources, modifiedAt(path.join(root, 'ui', 'index.html'))) > built) {
-    step('building the dashboard', modernNode(), [path.join(root, 'node_modules/vite/bin/vite.js'), 'build', 'ui', '--logLevel', 'warn'])
+    step('building the dashboard', modernNode(), [
+      path.join(root, 'node_modules/vite/bin/vite.js'),
+      'build',
+      'ui',
+      '--logLevel',
+      'warn',
+    ])
   }
 }
 
 function run(entry, args) {
-  const child = spawn(modernNode(), ['--disable-warning=ExperimentalWarning', path.join(root, entry), ...args], { stdio: 'inherit' })
+  const child = spawn(
+    modernNode(),
+    ['--disable-warning=ExperimentalWarning', path.join(root, entry), ...args],
+    { stdio: 'inherit' },
+  )
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // On a terminal the child gets ^C itself; passing it on again is harmless, the node stops once.
     process.on(signal, () => child.kill(signal))

@@ -11,7 +11,7 @@ import { CLI_REASONS } from './cli/errors.ts'
 import { CONFIG_REASONS } from './config/errors.ts'
 import { NODE_REASONS } from './errors.ts'
 import { HTTP_REASONS } from './http/errors.ts'
-import { LISTEN_REASONS } from './resolver/errors.ts'
+import { LISTEN_REASONS } from './listening.ts'
 import { GATEWAY_REASONS } from './services/gateway/errors.ts'
 import { STORAGE_REASONS } from './storage/errors.ts'
 

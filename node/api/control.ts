@@ -45,7 +45,13 @@ export interface Control {
   /** Calls back (coalesced, at most 4 a second a topic) when a snapshot changed, until the signal aborts. */
   onChange(listener: (topic: ChangeTopic) => void, signal: AbortSignal): void
   /** Records an event from the HTTP layer: a denied request, a login. */
-  emit(event: { kind: string; severity: Severity; reason?: string; text?: string; fields?: Record<string, string | number | boolean> }): void
+  emit(event: {
+    kind: string
+    severity: Severity
+    reason?: string
+    text?: string
+    fields?: Record<string, string | number | boolean>
+  }): void
   config(): ConfigEntry[]
   /** Opens a local listener for the service; closed when the signal aborts. @throws KithError `service-unknown`, `port-in-use`. */
   forward(input: { name: string; port: number }, signal: AbortSignal): Promise<Forward>

@@ -1,14 +1,16 @@
 import { z } from 'zod'
 
 /** A lower-case DNS label (RFC 1035 §2.3.1, digits allowed first as in RFC 1123 §2.1). */
-export const LabelSchema = z
-  .string()
-  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, { error: 'expected a lower-case DNS label such as "wiki"' })
+export const LabelSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, {
+  error: 'expected a lower-case DNS label such as "wiki"',
+})
 
 /** Roles a certificate can grant. */
 export const RoleSchema = z.enum(['relay', 'dns', 'acme', 'admin', 'policy'])
 /** A tag, written `tag:web` where a subject is expected. */
-export const TagSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/, { error: 'expected a tag such as "web"' })
+export const TagSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,30}$/, { error: 'expected a tag such as "web"' })
 /** Who may do something: `members`, `peer:NAME`, `tag:TAG` or `lan`. */
 export const SubjectSchema = z
   .string()
@@ -63,6 +65,8 @@ export const PeerSchema = z.object({
   rxBytes: z.number(),
   txBytes: z.number(),
   lastSeen: z.number().nullable(),
+  /** What it showed at the last handshake; null for a member this node has not been connected to. */
+  certificate: z.object({ serial: z.string(), issuer: z.string(), expires: z.number() }).nullable(),
 })
 
 /** One row of `kith services`. `address` and `port` are where this node listens for it, null where it does not. */
@@ -104,7 +108,11 @@ export const InviteInputSchema = z.strictObject({
   roles: z.array(RoleSchema).max(8).default([]),
   tags: z.array(TagSchema).max(16).default([]),
   uses: z.int().min(1).max(1000).default(1),
-  ttlMs: z.int().min(1000).max(30 * 86_400_000).default(86_400_000),
+  ttlMs: z
+    .int()
+    .min(1000)
+    .max(30 * 86_400_000)
+    .default(86_400_000),
 })
 /** What `kith invite` answers. */
 export const InviteSchema = z.object({
@@ -154,12 +162,24 @@ export const ConfigEntrySchema = z.object({
 })
 
 /** A local listener made by `kith forward`. */
-export const ForwardInputSchema = z.strictObject({ name: z.string().min(1).max(253), port: z.int().min(0).max(65535).default(0) })
+export const ForwardInputSchema = z.strictObject({
+  name: z.string().min(1).max(253),
+  port: z.int().min(0).max(65535).default(0),
+})
 /** Where the forward listens. */
-export const ForwardSchema = z.object({ id: z.string(), name: z.string(), address: z.string(), port: z.int() })
+export const ForwardSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  address: z.string(),
+  port: z.int(),
+})
 
 /** A fresh one-time login URL for the dashboard. */
-export const LoginLinkSchema = z.object({ url: z.string(), expires: z.number(), sshHint: z.string().nullable() })
+export const LoginLinkSchema = z.object({
+  url: z.string(),
+  expires: z.number(),
+  sshHint: z.string().nullable(),
+})
 
 /** The body of every failed request. `field` is the path of the offending input, where there is one. */
 export const ErrorBodySchema = z.object({
@@ -218,7 +238,6 @@ export type Service = z.infer<typeof ServiceSchema>
 export type PublishInput = z.infer<typeof PublishInputSchema>
 export type InviteInput = z.infer<typeof InviteInputSchema>
 export type Invite = z.infer<typeof InviteSchema>
-export type ReasonView = z.infer<typeof ReasonSchema>
 export type Why = z.infer<typeof WhySchema>
 export type PingReply = z.infer<typeof PingReplySchema>
 export type LogEvent = z.infer<typeof EventSchema>
@@ -232,4 +251,3 @@ export type Session = z.infer<typeof SessionSchema>
 export type SessionRow = z.infer<typeof SessionRowSchema>
 export type EventsQuery = z.infer<typeof EventsQuerySchema>
 export type Warning = z.infer<typeof WarningSchema>
-export type Mesh = z.infer<typeof MeshSchema>

@@ -51,7 +51,11 @@ export interface X509Founding {
  * Makes a P-256 root (browsers refuse Ed25519) and a first intermediate below it, both constrained to the mesh's domain
  * (RFC 5280 §4.2.1.10): even a stolen key signs for no name outside of it.
  */
-export async function createX509Founding(meshName: string, domain: string, now: number): Promise<X509Founding> {
+export async function createX509Founding(
+  meshName: string,
+  domain: string,
+  now: number,
+): Promise<X509Founding> {
   cryptoProvider.set(webcrypto as Crypto)
   const rootKeys = await generateKeys()
   const root = await X509CertificateGenerator.createSelfSigned({
@@ -73,7 +77,10 @@ export async function createX509Founding(meshName: string, domain: string, now: 
     signingAlgorithm: P256,
     publicKey: keys.publicKey,
     signingKey: rootKeys.privateKey,
-    extensions: [...(await authorityExtensions(keys.publicKey, domain, 0)), await AuthorityKeyIdentifierExtension.create(rootKeys.publicKey)],
+    extensions: [
+      ...(await authorityExtensions(keys.publicKey, domain, 0)),
+      await AuthorityKeyIdentifierExtension.create(rootKeys.publicKey),
+    ],
   })
   return { root: await keyPairOf(root, rootKeys), intermediate: await keyPairOf(intermediate, keys) }
 }
@@ -88,7 +95,11 @@ function randomSerial(): string {
   return serial.toString('hex')
 }
 
-async function authorityExtensions(publicKey: Keys['publicKey'], domain: string, pathLength: number): Promise<Extension[]> {
+async function authorityExtensions(
+  publicKey: Keys['publicKey'],
+  domain: string,
+  pathLength: number,
+): Promise<Extension[]> {
   return [
     new BasicConstraintsExtension(true, pathLength, true),
     new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
@@ -98,7 +109,7 @@ async function authorityExtensions(publicKey: Keys['publicKey'], domain: string,
 }
 
 async function keyPairOf(certificate: X509Certificate, keys: Keys): Promise<X509KeyPair> {
-  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey as webcrypto.CryptoKey)
+  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)
   return {
     certificateDer: new Uint8Array(certificate.rawData),
     privateKeyPem: `${PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n`,

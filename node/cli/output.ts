@@ -10,6 +10,7 @@ export interface Output {
   readonly isTerminal: boolean
 }
 
+/** Writes to standard output; logs and errors go to stderr. */
 export function createOutput(isJson: boolean): Output {
   return {
     isJson,

@@ -41,7 +41,7 @@ export interface DashboardParts {
 
 /** The HTTP layer of a node. */
 export interface Dashboard {
-  /** Opens the dashboard on loopback; port 0 takes a free one. @throws HttpError `port-in-use`. */
+  /** Opens the dashboard on loopback; port 0 takes a free one. @throws ListenError `port-in-use`. */
   listenTcp(port: number): Promise<{ port: number; url: string }>
   /** Opens the unix socket of the CLI. @throws HttpError `socket-in-use`, `socket-path-too-long`. */
   listenSocket(path: string): Promise<void>

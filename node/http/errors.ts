@@ -43,10 +43,6 @@ export const HTTP_REASONS = {
     fix: 'Run `kith ui` for a fresh one.',
   },
   'live-full': { summary: 'Too many dashboard tabs are open.', fix: 'Close some tabs.' },
-  'port-in-use': {
-    summary: 'Another program listens on the port.',
-    fix: 'Stop it, or take another port: `kith up --ui 0` takes a free one.',
-  },
   'socket-in-use': {
     summary: 'Another node answers on the unix socket of this data directory.',
     fix: 'Stop that node, or use another directory with --data.',

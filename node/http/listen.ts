@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import type { AddressInfo, ListenOptions } from 'node:net'
+import { listenFailure } from '../listening.ts'
 import { HttpError } from './errors.ts'
 import { SOCKET_PATH_SIZE_BYTES_MAX } from './limits.ts'
 
@@ -14,7 +15,7 @@ const FREE_PORT_TRIES = 8
 /**
  * Listens on 127.0.0.1 and, where the machine has it, on ::1: browsers try both for `*.localhost`, and a port left to
  * others on one of them would be theirs to answer on. Returns the port.
- * @throws HttpError `port-in-use`.
+ * @throws ListenError `port-in-use`, `port-forbidden`.
  */
 export async function listenLoopback(ipv4: Server, ipv6: Server, port: number): Promise<number> {
   for (let tries = 1; ; tries++) {
@@ -30,10 +31,7 @@ export async function listenLoopback(ipv4: Server, ipv6: Server, port: number): 
       }
       if (ipv4.listening) await closed(ipv4)
       if (code === 'EADDRINUSE' && port === 0 && tries < FREE_PORT_TRIES) continue
-      if (code !== 'EADDRINUSE') throw error
-      throw new HttpError('port-in-use', `Cannot open the dashboard: port ${port} is in use.`, {
-        cause: error,
-      })
+      throw listenFailure('the dashboard', '127.0.0.1', port, error)
     }
   }
 }

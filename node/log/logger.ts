@@ -30,10 +30,8 @@ function toText(line: string): string {
   const rest = Object.entries(fields).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   )
-  return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${[msg, ...rest]
-    .filter((part) => part !== undefined)
-    .map((part) => stripControls(String(part)))
-    .join(' ')}\n`
+  const parts = [typeof msg === 'string' ? msg : '', ...rest].filter((part) => part !== '')
+  return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${parts.map(stripControls).join(' ')}\n`
 }
 
 /** Control bytes a peer put into a name must not move the cursor or colour the operator's terminal. */

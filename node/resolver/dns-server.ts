@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { encodeFailure, encodeResponse, type Response } from '../../protocols/dns/answer.ts'
 import { TCP_BYTES_MAX, TCP_CONNECTIONS_MAX, TCP_IDLE_MS } from '../../protocols/dns/limits.ts'
 import { decodeQuery, QueryError, type Query } from '../../protocols/dns/wire.ts'
-import { listenFailure } from './errors.ts'
+import { listenFailure } from '../listening.ts'
 
 /** Tries for a port free on UDP and TCP alike when any will do. */
 const FREE_PORT_TRIES = 20

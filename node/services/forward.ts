@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { pipe } from 'it-pipe'
 import type { ServiceEntry } from '../../protocols/naming/directory.ts'
-import { listenFailure } from '../resolver/errors.ts'
+import { listenFailure } from '../listening.ts'
 import type { Reach } from './reach.ts'
 import { streamPipe } from './socket-pipe.ts'
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
-import { listenFailure } from '../resolver/errors.ts'
+import { listenFailure } from '../listening.ts'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import type { Directory, ServiceEntry } from '../../protocols/naming/directory.ts'
 import { LOOPBACK_PROBES } from '../../protocols/naming/limits.ts'
@@ -92,7 +92,8 @@ async function openListener(init: ServiceListenersInit, entry: ServiceEntry): Pr
     const listener: Listener = { endpoint: { address, port }, servers: [], connections: new Set(), entry }
     try {
       await listen(init, listener, port)
-      for (const extra of entry.service.proto === 'tcp' ? [] : init.extraHttpPorts) await listen(init, listener, extra)
+      for (const extra of entry.service.proto === 'tcp' ? [] : init.extraHttpPorts)
+        await listen(init, listener, extra)
       return listener
     } catch (error) {
       failure = listenFailure(`service "${entry.service.name}"`, address, port, error)

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Clock, Store } from '../../protocols/common/ports.ts'
 import { NamingError } from '../../protocols/naming/errors.ts'
-import type { NamedService } from '../../protocols/naming/directory.ts'
+import type { RegisteredService } from '../../protocols/registry/wire.ts'
 import { checkName } from '../../protocols/naming/names.ts'
 import { TunnelError } from '../../protocols/tunnel/errors.ts'
 import { ServiceProtocolSchema, type PublishInput } from '../api/schemas.ts'
@@ -90,6 +90,12 @@ export async function openPublications(
   }
 }
 
+/** What is published, for the first announcement of a node: one without services would take them away for a moment. */
+export async function storedServices(store: Store, clock: Clock): Promise<RegisteredService[]> {
+  const publications = await openPublications(store, clock, () => undefined)
+  return publications.list().map(toRegisteredService)
+}
+
 /** A folder that has vanished since must not keep the node from starting: it is a target that refuses, like a stopped program. */
 function resolve(stored: z.infer<typeof StoredSchema>): Publication {
   try {
@@ -102,7 +108,7 @@ function resolve(stored: z.infer<typeof StoredSchema>): Publication {
 }
 
 /** The publication as the registration record shows it to others; the target stays private. */
-export function toNamedService(publication: Publication, healthy: boolean): NamedService {
-  const { name, proto, port, allow, crossSite, publishedAt } = publication
-  return { name, proto, port, healthy, allow, crossSite, publishedAt }
+export function toRegisteredService(publication: Publication): RegisteredService {
+  const { name, proto, port, tags, allow, crossSite, publishedAt } = publication
+  return { name, proto, port, tags, allow, crossSite, healthy: true, publishedAt }
 }

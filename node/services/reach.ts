@@ -82,7 +82,10 @@ export function createReach(init: ReachInit): Reach {
 
 /** Asks for the service and gives up, with a reason, when the provider does not answer in time. */
 async function withinTime(stream: BytePipe, service: string): Promise<BytePipe> {
-  const late = new TunnelError('stream-failed', `The provider of "${service}" did not answer within ${OPEN_TIMEOUT_MS / 1000} s`)
+  const late = new TunnelError(
+    'stream-failed',
+    `The provider of "${service}" did not answer within ${OPEN_TIMEOUT_MS / 1000} s`,
+  )
   const timer = setTimeout(() => stream.abort(late), OPEN_TIMEOUT_MS)
   try {
     return await requestService(stream, service)

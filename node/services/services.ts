@@ -3,19 +3,24 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Member } from '../../protocols/admission/certificates.ts'
 import type { Clock, EmitEvent, Store } from '../../protocols/common/ports.ts'
 import type { MembershipService, MemberView } from '../../protocols/membership/service.ts'
-import { buildDirectory, type Directory, type ServiceEntry } from '../../protocols/naming/directory.ts'
+import {
+  buildDirectory,
+  type Directory,
+  type NamedService,
+  type ServiceEntry,
+} from '../../protocols/naming/directory.ts'
 import { answerQuestion, type LocalEndpoint } from '../../protocols/naming/zone.ts'
 import type { PublishInput } from '../api/schemas.ts'
 import type { Config } from '../config/schema.ts'
 import { startDnsServer, type DnsServer } from '../resolver/dns-server.ts'
-import { listenFailure } from '../resolver/errors.ts'
+import { listenFailure } from '../listening.ts'
 import { ipOf } from '../transport/addresses.ts'
 import { joinConnection } from './forward.ts'
 import { createGateway, type Gateway } from './gateway/gateway.ts'
 import { openServiceListeners, type ServiceListeners } from './listeners.ts'
 import type { MeshView, ServiceMember } from './mesh-view.ts'
 import { createProvider, type Provider } from './provider.ts'
-import { openPublications, toNamedService, type Publication, type Publications } from './publications.ts'
+import { openPublications, toRegisteredService, type Publication, type Publications } from './publications.ts'
 import { createReach, type OpenStream, type Reach } from './reach.ts'
 
 /** Ports below 1024 that `--privileged` adds. */
@@ -51,11 +56,13 @@ export interface Services {
   stop(): Promise<void>
 }
 
-/** Starts names, gateway and listeners over the member table, and announces what was published before. */
+/** Starts names, gateway and listeners over the member table, which announces what was published before (`storedServices`). */
 export async function startServices(init: ServicesInit): Promise<Services> {
   const { self, domain, membership, config, store, clock, emit } = init
   const stopped = new AbortController()
-  const mesh = meshView(init)
+  /** Own services as published, not as last announced: announcements wait up to a second for each other. */
+  let ownServices: () => readonly NamedService[] = () => []
+  const mesh = meshView(init, () => ownServices())
   let directory = buildDirectory(mesh.members())
   let serial = 1
 
@@ -64,12 +71,25 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     return owner === undefined || owner.id === self.id ? undefined : owner.name
   }
   const publications = await openPublications(store, clock, ownerOf)
+  ownServices = () => publications.list().map(toRegisteredService)
   const provider = createProvider(publications, self.id, emit)
-  const reach = createReach({ mesh, directory: () => directory, publications, provider, openStream: init.openStream })
-  const local = config.door ? undefined : await startLocal(init, reach, (question) => {
-    const answer = answerQuestion({ domain, directory, endpoint, self: self.name, serial }, question.name, question.type)
-    return answer
+  const reach = createReach({
+    mesh,
+    directory: () => directory,
+    publications,
+    provider,
+    openStream: init.openStream,
   })
+  const local = config.door
+    ? undefined
+    : await startLocal(init, reach, (question) => {
+        const answer = answerQuestion(
+          { domain, directory, endpoint, self: self.name, serial },
+          question.name,
+          question.type,
+        )
+        return answer
+      })
 
   const endpoint = (entry: ServiceEntry): LocalEndpoint | undefined => {
     if (local === undefined) return undefined
@@ -84,11 +104,11 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     await local?.listeners.update(directory)
   }
   const announce = async (): Promise<void> => {
-    membership.announce({ services: publications.list().map((publication) => ({ ...toNamedService(publication, true), tags: [...publication.tags], allow: [...publication.allow] })) })
+    membership.announce({ services: publications.list().map(toRegisteredService) })
     await follow()
   }
   mesh.onChange(() => void follow(), stopped.signal)
-  await announce()
+  await follow()
 
   return {
     mesh,
@@ -107,7 +127,11 @@ export async function startServices(init: ServicesInit): Promise<Services> {
         await publications.remove(input.name) // it did not fit into the record: as if it had never been asked for
         throw error
       }
-      emit({ kind: 'service.published', severity: 'info', fields: { service: input.name, proto: publication.proto } })
+      emit({
+        kind: 'service.published',
+        severity: 'info',
+        fields: { service: input.name, proto: publication.proto },
+      })
       return publication
     },
     async unpublish(name) {
@@ -131,7 +155,11 @@ interface Local {
   stop(): Promise<void>
 }
 
-async function startLocal(init: ServicesInit, reach: Reach, answer: (question: { name: string; type: string }) => ReturnType<typeof answerQuestion>): Promise<Local> {
+async function startLocal(
+  init: ServicesInit,
+  reach: Reach,
+  answer: (question: { name: string; type: string }) => ReturnType<typeof answerQuestion>,
+): Promise<Local> {
   const { config, self, domain, localLabel, emit } = init
   const gateway = createGateway({ reach, domain, localLabel, emit })
   const connections = new Set<Socket>()
@@ -168,7 +196,12 @@ async function startLocal(init: ServicesInit, reach: Reach, answer: (question: {
   }
 }
 
-async function listenGateway(gateway: Gateway, connections: Set<Socket>, address: string, port: number): Promise<{ port: number; server: Server }> {
+async function listenGateway(
+  gateway: Gateway,
+  connections: Set<Socket>,
+  address: string,
+  port: number,
+): Promise<{ port: number; server: Server }> {
   const server = createServer({ noDelay: true }, (connection) => {
     connections.add(connection)
     connection.on('close', () => connections.delete(connection))
@@ -185,18 +218,38 @@ async function listenGateway(gateway: Gateway, connections: Set<Socket>, address
 }
 
 /** HTTP goes through the gateway's checks; anything else is joined byte by byte. */
-function acceptLocal(gateway: Gateway, reach: Reach, emit: EmitEvent, connection: Socket, entry: ServiceEntry): void {
+function acceptLocal(
+  gateway: Gateway,
+  reach: Reach,
+  emit: EmitEvent,
+  connection: Socket,
+  entry: ServiceEntry,
+): void {
   if (entry.service.proto === 'http') return gateway.serve(connection)
   void joinConnection(reach, connection, entry, (error) => {
-    emit({ kind: 'service.failed', severity: 'notice', peer: entry.provider.id, reason: (error as { code?: string }).code ?? 'stream-failed', text: error.message, fields: { service: entry.service.name } })
+    emit({
+      kind: 'service.failed',
+      severity: 'notice',
+      peer: entry.provider.id,
+      reason: (error as { code?: string }).code ?? 'stream-failed',
+      text: error.message,
+      fields: { service: entry.service.name },
+    })
   })
 }
 
-function meshView({ self, domain, membership }: ServicesInit): MeshView {
+function meshView(
+  { self, domain, membership }: ServicesInit,
+  ownServices: () => readonly NamedService[],
+): MeshView {
   return {
     domain,
     self,
-    members: () => membership.members().map(toServiceMember),
+    members: () =>
+      membership.members().map((member) => {
+        const seen = toServiceMember(member)
+        return member.self ? Object.assign(seen, { services: ownServices() }) : seen
+      }),
     onChange(listener, signal) {
       const off = membership.onChange(listener)
       signal.addEventListener('abort', off, { once: true })

@@ -9,6 +9,9 @@ const DUPLEX_HIGH_WATER_BYTES = 64 * 1024
  * drain, the end of one direction leaves the other open. The stream must have been made with `allowHalfOpen`.
  */
 export function streamPipe(stream: Duplex): BytePipe {
+  // Failures show in `source` and `sink`. One that comes when neither listens any more, such as a reset after the end, or our
+  // own `abort`, must not end the process.
+  stream.on('error', () => undefined)
   return {
     // By default the iterator destroys the whole stream at the end of its readable half.
     source: stream.iterator({ destroyOnReturn: false }),

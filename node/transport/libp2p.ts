@@ -53,8 +53,12 @@ const KAD_BUCKET_SIZE = 8
  */
 export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
   const prefix = `kith/${init.id8}`
+  /** Every machine has a 127.0.0.1, many a 192.168.1.5: another member's address can be one of our own. */
+  const isOwn = (address: string): boolean =>
+    node?.getMultiaddrs().some((own) => withoutPeer(own.toString()) === withoutPeer(address)) ?? false
+  let node: MeshNode | undefined
   try {
-    return await createLibp2p<MeshServices>({
+    node = await createLibp2p<MeshServices>({
       privateKey: await generateKeyPairFromSeed('Ed25519', init.seed),
       nodeInfo: { name: 'kith', version: VERSION, userAgent: `kith/${VERSION}` },
       addresses: { listen: [...init.listen], announce: [...init.announce] },
@@ -87,8 +91,8 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
       // It pings every connection each 10 s and aborts on one slow answer; membership probes watch the links.
       connectionMonitor: { enabled: false },
       connectionGater: {
-        // Noise IK needs the responder's key before the first byte.
-        denyDialMultiaddr: (address) => !address.toString().includes('/p2p/'),
+        // Noise IK needs the responder's key before the first byte. Dialling ourselves under another's key looks like an attack.
+        denyDialMultiaddr: (address) => !address.toString().includes('/p2p/') || isOwn(address.toString()),
       },
       peerStore: { maxAddressAge: Infinity, maxPeerAge: Infinity },
       services: {
@@ -116,9 +120,14 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
         }),
       },
     })
+    return node
   } catch (error) {
     throw listenError(init.listen, error)
   }
+}
+
+function withoutPeer(address: string): string {
+  return address.replace(/\/p2p\/.*$/, '')
 }
 
 function refuseRecord(): never {

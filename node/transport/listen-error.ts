@@ -1,4 +1,4 @@
-import { listenFailure } from '../resolver/errors.ts'
+import { listenFailure } from '../listening.ts'
 
 /** Finds, in what libp2p threw at start, the address that could not be bound and says so. */
 export function listenError(listen: readonly string[], error: unknown): Error {

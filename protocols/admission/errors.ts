@@ -1,4 +1,5 @@
 import { KithError, type ReasonTable } from '../common/errors.ts'
+import type { ReplayReason } from '../replay/errors.ts'
 
 /** Why a certificate is not believed. */
 export const CERTIFICATE_REASONS = {
@@ -50,7 +51,6 @@ export const CERTIFICATE_REASONS = {
 
 /** Why a join fails. */
 export const ADMISSION_REASONS = {
-  ...CERTIFICATE_REASONS,
   'invite-malformed': {
     summary: 'The text is not a kith invite.',
     fix: 'Copy the whole line that begins with kith://join/.',
@@ -83,14 +83,13 @@ export const ADMISSION_REASONS = {
     summary: 'The node that made the invite cannot be reached, and only it can redeem it.',
     fix: 'Start the node that made the invite, then try again.',
   },
-  'name-taken': { summary: 'Another member has this node name.', fix: 'Choose another name with --name.' },
+  'node-name-taken': {
+    summary: 'Another member has this node name.',
+    fix: 'Choose another name with --name.',
+  },
   'name-not-allowed': {
     summary: 'The invite is for another node name.',
     fix: 'Join with the name the invite was made for.',
-  },
-  'clock-skew': {
-    summary: 'The clocks of the two machines differ by more than two minutes.',
-    fix: 'Set the clock of this machine.',
   },
   'join-request-malformed': {
     summary: 'The join request does not decode or its signatures do not verify.',
@@ -117,13 +116,18 @@ export const ADMISSION_REASONS = {
 
 /** Code of a certificate failure. */
 export type CertificateCode = keyof typeof CERTIFICATE_REASONS
+/** A clock that is off is one reason, in a handshake as in a join. */
+const CLOCK_SKEW = 'clock-skew' satisfies ReplayReason
+
 /** Code of any admission failure. */
-export type AdmissionCode = keyof typeof ADMISSION_REASONS
+export type AdmissionCode = CertificateCode | typeof CLOCK_SKEW | keyof typeof ADMISSION_REASONS
 
 /** An expected failure of founding, inviting or joining. */
 export class AdmissionError extends KithError<AdmissionCode> {}
 
 /** True when `text` is a code this version knows; codes from newer peers become `join-reply-invalid`. */
 export function isAdmissionCode(text: string): text is AdmissionCode {
-  return Object.hasOwn(ADMISSION_REASONS, text)
+  return (
+    text === CLOCK_SKEW || Object.hasOwn(ADMISSION_REASONS, text) || Object.hasOwn(CERTIFICATE_REASONS, text)
+  )
 }

@@ -147,7 +147,7 @@ function redeem(
     return refuse('name-not-allowed', `the invite is for ${record.name}, not ${event.name}`)
   }
   if (event.nameTaken(event.name) || grantedToOther(ledger, event.name, event.joiner)) {
-    return refuse('name-taken', `another member is called ${event.name}`)
+    return refuse('node-name-taken', `another member is called ${event.name}`)
   }
   const { inviteId, joiner, name, serial, nonce } = event
   const redemption: Redemption = { inviteId, joiner, name, serial, nonce, issuedAt: now }

@@ -92,6 +92,7 @@ export const authorityBodyFormat = cborFormat(
   AUTHORITY_CERTIFICATE_BYTES_MAX,
 )
 export type AuthorityBody = ReturnType<typeof authorityBodyFormat.decode>
+/** An authority certificate. */
 export const authorityFormat = cborFormat(
   'authority certificate',
   signed(AUTHORITY_CERTIFICATE_BYTES_MAX),
@@ -116,6 +117,7 @@ export const memberBodyFormat = cborFormat(
   MEMBER_CERTIFICATE_BYTES_MAX,
 )
 export type MemberBody = ReturnType<typeof memberBodyFormat.decode>
+/** A member certificate. */
 export const memberFormat = cborFormat(
   'member certificate',
   signed(MEMBER_CERTIFICATE_BYTES_MAX),
@@ -234,7 +236,6 @@ export const joinReplyFormat = cborFormat(
   ]),
   JOIN_REPLY_BYTES_MAX,
 )
-export type JoinReply = ReturnType<typeof joinReplyFormat.decode>
 
 /** An invite as its issuer's book keeps it: everything but the secret. */
 export const inviteRecordFormat = cborFormat(

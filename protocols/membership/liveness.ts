@@ -102,10 +102,13 @@ export function hearsay(ctx: Context, id: string, down: boolean): void {
   hold(ctx, id, 'alive', 'vouched')
 }
 
-/** A link ended: a hint, never a verdict by itself. */
-export function linkLost(ctx: Context, id: string): void {
-  if (verdictOf(ctx.state, id).state === 'left' || ctx.state.lost.has(id)) return
-  ctx.state.lost.set(id, { since: ctx.now, refused: false, accused: false, renewed: false })
+/** A link ended: a hint, never a verdict by itself. Silence that came before it counts on. */
+export function linkLost(ctx: Context, link: Link): void {
+  const { id } = link
+  const verdict = verdictOf(ctx.state, id)
+  if (verdict.state === 'left' || ctx.state.lost.has(id)) return
+  const since = link.unansweredSince ?? ctx.now
+  ctx.state.lost.set(id, { since, refused: false, accused: accusedByUs(ctx, verdict), renewed: false })
 }
 
 /** All timers of liveness. */
@@ -154,11 +157,16 @@ function silent(ctx: Context, link: Link, silentMs: number): void {
       code: 'probe-timeout',
       text: `no answer for ${silentMs} ms`,
     })
-  } else if (silentMs >= SUSPECT_AFTER_MS && verdict.state !== 'suspect') {
+  } else if (silentMs >= SUSPECT_AFTER_MS && !accusedByUs(ctx, verdict) && !ctx.state.toAccuse.has(link.id)) {
     suspect(ctx, link.id, 'probe-timeout')
     // One confirmed failure is often many: a cut shows at once when all are asked.
     for (const other of ctx.state.links.values()) probe(ctx, other)
   }
+}
+
+/** True when our own accusation of the present version is out: others wait for it as their confirmation. */
+function accusedByUs(ctx: Context, verdict: Verdict): boolean {
+  return verdict.accusers.has(ctx.state.self.id)
 }
 
 /** True when somebody else accuses too. */
@@ -233,6 +241,9 @@ export function receiveAccusation(ctx: Context, bytes: Uint8Array, source: strin
 /** False when this node knows better: it then tells the accused, who refutes. */
 function believe(ctx: Context, id: string, by: string, bytes: Uint8Array): boolean {
   const { state, now } = ctx
+  const verdict = verdictOf(state, id)
+  // Remembered even where it is not believed: should the own link fall silent too, it is the confirmation.
+  verdict.accusers.set(by, bytes)
   const link = state.links.get(id)
   if (link?.hello === true) {
     probe(ctx, link)
@@ -241,8 +252,6 @@ function believe(ctx: Context, id: string, by: string, bytes: Uint8Array): boole
       return false
     }
   }
-  const verdict = verdictOf(state, id)
-  verdict.accusers.set(by, bytes)
   verdict.unvouched = false
   if (verdict.state === 'dead') return true
   if (verdict.deadline === null) verdict.deadline = now + SUSPICION_MS

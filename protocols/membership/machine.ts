@@ -31,7 +31,7 @@ import {
 import { frameFormat, HELD, KIND, packRecords, type Frame } from './wire.ts'
 
 export { createMembership } from './state.ts'
-export type { Announcement, Archived, Effect, MembershipConfig, MembershipState } from './state.ts'
+export type { Announcement, Archived, Effect, MembershipState } from './state.ts'
 
 /** What can happen to the machine. `peer` is a peer id proven by the connection. */
 export type MembershipEvent =
@@ -54,10 +54,11 @@ export function step(state: MembershipState, event: MembershipEvent, now: number
     case 'link-up':
       linkUp(ctx, event.peer, event.initiator)
       break
-    case 'link-down':
-      if (state.links.delete(event.peer) && state.table.get(event.peer) !== undefined)
-        linkLost(ctx, event.peer)
+    case 'link-down': {
+      const link = state.links.get(event.peer)
+      if (state.links.delete(event.peer) && link?.hello === true) linkLost(ctx, link)
       break
+    }
     case 'frame':
       receiveFrame(ctx, event.peer, event.bytes)
       break
@@ -157,7 +158,7 @@ function receiveFrame(ctx: Context, peer: string, bytes: Uint8Array): void {
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error
     close(ctx, peer, 'frame-malformed', error.message)
-    if (ctx.state.table.get(peer) !== undefined) linkLost(ctx, peer)
+    if (link.hello) linkLost(ctx, link)
   }
 }
 

@@ -127,6 +127,7 @@ export interface Archived {
   readonly notAfter: number
 }
 
+/** Everything the machine knows; owned by it, changed by `step` alone. Times in ms. */
 export interface MembershipState {
   readonly root: Root
   readonly random: Random

@@ -1,9 +1,8 @@
 import { KithError, type ReasonTable } from '../common/errors.ts'
-import { CERTIFICATE_REASONS } from '../admission/errors.ts'
+import type { CertificateCode } from '../admission/errors.ts'
 
 /** Why a member entry is refused. */
 export const REGISTRY_REASONS = {
-  ...CERTIFICATE_REASONS,
   'registration-malformed': {
     summary: 'The registration does not decode.',
     fix: 'Update both nodes to the same version.',
@@ -39,6 +38,6 @@ export const REGISTRY_REASONS = {
 } as const satisfies ReasonTable
 
 /** Code of a registry failure. */
-export type RegistryCode = keyof typeof REGISTRY_REASONS
+export type RegistryCode = CertificateCode | keyof typeof REGISTRY_REASONS
 /** An expected failure around registrations. */
 export class RegistryError extends KithError<RegistryCode> {}

@@ -15,11 +15,6 @@ export const OpenedFormat = cborFormat(
   OPEN_BYTES_MAX,
 )
 
-/** A decoded OPEN. */
-export type Open = ReturnType<typeof OpenFormat.decode>
-/** A decoded answer. */
-export type Opened = ReturnType<typeof OpenedFormat.decode>
-
 /** Puts the two length bytes in front. */
 export function frame(body: Uint8Array): Uint8Array {
   const out = new Uint8Array(2 + body.length)

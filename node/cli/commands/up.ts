@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
 import { readInviteArgument } from '../invite-argument.ts'
-import { startNode } from '../../compose.ts'
+import type { Ready } from '../../compose.ts'
 import { loadConfig, type FlatConfig } from '../../config/load.ts'
 import { contextOf, type Context } from '../context.ts'
 import { hasDisplay } from '../browser.ts'
@@ -69,6 +69,7 @@ async function up(
     environment: process.env,
     flags: flagsOf(options),
   })
+  const { startNode } = await import('../../compose.ts') // libp2p and all: the other verbs do without
   const node = await startNode({
     data,
     loaded,
@@ -83,9 +84,6 @@ async function up(
     await new Promise((stop) => void signal.addEventListener('abort', stop, { once: true }))
   await node.stop()
 }
-
-/** What `up --json` prints when the node is ready, and what people see as text. */
-export type Ready = ReturnType<Awaited<ReturnType<typeof startNode>>['ready']>
 
 function readyText(ready: Ready, isShown: boolean): string {
   const lines = [

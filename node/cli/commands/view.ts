@@ -120,7 +120,8 @@ async function ping(
     out.show(reply, () => pingText(reply))
     if (untilDirect && reply.path === 'direct') enough.abort()
   }
-  if (answered === 0 && last !== undefined && last.error !== null) throw new AnsweredError(last.error.code, last.error.text, '')
+  if (answered === 0 && last !== undefined && last.error !== null)
+    throw new AnsweredError(last.error.code, last.error.text, '')
 }
 
 function pingText(reply: PingReply): string {

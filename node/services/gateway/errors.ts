@@ -10,7 +10,10 @@ export const GATEWAY_REASONS = {
     summary: 'The service does not speak HTTP.',
     fix: 'Use `kith forward NAME` and connect with its own program.',
   },
-  'lan-refused': { summary: 'A machine without mesh identity asked for a service that is for members only.', fix: 'Publish it with `--allow lan` as well, or run Kith on that machine.' },
+  'lan-refused': {
+    summary: 'A machine without mesh identity asked for a service that is for members only.',
+    fix: 'Publish it with `--allow lan` as well, or run Kith on that machine.',
+  },
   'cross-site-refused': {
     summary: 'Another site asked for this service from your browser.',
     fix: 'Open the service itself, or publish it with `--cross-site` if other sites are meant to use it.',

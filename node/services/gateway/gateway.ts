@@ -32,6 +32,7 @@ export interface GatewayInit {
   readonly emit: EmitEvent
 }
 
+/** Starts nothing: connections are handed to `serve`. */
 export function createGateway({ reach, domain, localLabel, emit }: GatewayInit): Gateway {
   const proxy = createHttpProxy(reach, domain)
 

@@ -28,7 +28,11 @@ const HOP_BY_HOP = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'x-kith-trace',
 ])
+
+/** A request that carries it gets it back with what happened on the way; the service never sees it. */
+const TRACE_HEADER = 'x-kith-trace'
 
 /** Passes HTTP requests on to services over tunnels. */
 export interface HttpProxy {
@@ -94,7 +98,10 @@ export function createHttpProxy(reach: Reach, domain: string): HttpProxy {
     isRetry: boolean,
   ): Promise<void> => {
     const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+    const startedAt = performance.now()
     const outgoing = send(request, entry)
+    let connectedAt = startedAt
+    outgoing.once('socket', () => (connectedAt = performance.now()))
     outgoing.once('response', resolve)
     outgoing.once('error', reject)
     response.once('close', () => outgoing.destroy()) // the client left: so do we
@@ -110,11 +117,19 @@ export function createHttpProxy(reach: Reach, domain: string): HttpProxy {
         sendProblem(response, problemOf(error), acceptsHtml(request))
       return
     }
-    response.writeHead(
-      incoming.statusCode ?? 502,
-      incoming.statusMessage,
-      passedOn(incoming.rawHeaders, incoming.headers.connection),
-    )
+    const traceHeader = (): string[] => {
+      if (request.headers[TRACE_HEADER] === undefined) return []
+      const ms = (from: number, to: number): string => (to - from).toFixed(1)
+      const reused = outgoing.reusedSocket ? 'reused' : 'new'
+      return [
+        TRACE_HEADER,
+        `provider=${entry.provider.name} stream=${reused} open=${ms(startedAt, connectedAt)}ms head=${ms(connectedAt, performance.now())}ms`,
+      ]
+    }
+    response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, [
+      ...passedOn(incoming.rawHeaders, incoming.headers.connection),
+      ...traceHeader(),
+    ])
     response.flushHeaders() // Server-sent events: the client must see the head before the first event.
     await pipeline(incoming, response).catch(() => response.destroy()) // either side broke off: the client sees a cut body, as it should
   }

@@ -248,6 +248,7 @@ function meshPeers(now: number): Peer[] {
     epoch: 12,
     rotatedAt: now - 340_000,
     lastSeen: now - 2000,
+    certificate: null,
   }
   return [
     {
@@ -283,6 +284,7 @@ function meshPeers(now: number): Peer[] {
       rxBytes: 5.5e5,
       txBytes: 1.1e6,
       lastSeen: now - 19_000,
+      certificate: null,
     },
     {
       ...base,
@@ -298,6 +300,7 @@ function meshPeers(now: number): Peer[] {
       rxBytes: 0,
       txBytes: 0,
       lastSeen: now - 86_400_000,
+      certificate: null,
     },
   ]
 }

@@ -21,7 +21,7 @@ import { openForward } from '../../../node/services/forward.ts'
 import { createGateway } from '../../../node/services/gateway/gateway.ts'
 import type { MeshView, ServiceMember } from '../../../node/services/mesh-view.ts'
 import { createProvider } from '../../../node/services/provider.ts'
-import { openPublications, toNamedService } from '../../../node/services/publications.ts'
+import { openPublications, toRegisteredService } from '../../../node/services/publications.ts'
 import { createReach } from '../../../node/services/reach.ts'
 import { streamPipe } from '../../../node/services/socket-pipe.ts'
 
@@ -86,7 +86,7 @@ async function makeWorld(): Promise<World> {
     members: () => [
       member(
         'nas',
-        published.list().map((publication) => toNamedService(publication, true)),
+        published.list().map((publication) => toRegisteredService(publication)),
         false,
         state.provider,
       ),

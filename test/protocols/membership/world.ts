@@ -217,6 +217,12 @@ export class World {
     this.now = end
   }
 
+  /** Every machine sleeps at once: the clock moves, nothing happens. */
+  sleep(durationMs: number): void {
+    this.now += durationMs
+    for (const item of this.#queue) item.at += durationMs
+  }
+
   /** Runs until `done`; returns the ms it took, or throws after `limitMs`. */
   runUntil(done: () => boolean, limitMs: number): number {
     const start = this.now

@@ -5,8 +5,6 @@ const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const SUBJECT = /^(members|lan|peer:[a-zA-Z0-9-]{1,63}|tag:[a-z0-9][a-z0-9-]{0,30})$/
 
 /** The publish form: what is typed, what is wrong with it, what would be sent. The server checks again. */
-export type PublishForm = ReturnType<typeof createPublishForm>
-
 export function createPublishForm() {
   const name = signal('')
   const target = signal('')

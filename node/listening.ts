@@ -1,4 +1,4 @@
-import { KithError, type ReasonTable } from '../../protocols/common/errors.ts'
+import { KithError, type ReasonTable } from '../protocols/common/errors.ts'
 
 /** Why a local listener cannot be opened; shared by DNS, gateway and forwards. */
 export const LISTEN_REASONS = {

@@ -1,0 +1,53 @@
+import type { Connection, Stream } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { Target } from '../../bootstrap/reconnect.ts'
+import type { MeshNode } from './libp2p.ts'
+
+/** Streams to one peer over one connection, for services and forwarded joins. */
+export const STREAMS_TO_PEER_MAX = 4096
+
+/** Finding, making and judging connections to members. */
+export interface Connections {
+  dial(target: Target, signal: AbortSignal): Promise<Connection>
+  /** The open connection to the peer, or a new one. */
+  to(peerId: string, signal: AbortSignal): Promise<Connection>
+  openStream(peerId: string, protocol: string, signal: AbortSignal): Promise<Stream>
+  pathTo(peerId: string): 'direct' | 'relay' | 'none'
+}
+
+/** @param addressesOf full multiaddrs of a member, empty when none are known. */
+export function createConnections(network: MeshNode, addressesOf: (peerId: string) => string[]): Connections {
+  const openTo = (peerId: string): Connection[] =>
+    network.getConnections(peerIdFromString(peerId)).filter((connection) => connection.status === 'open')
+  const connections: Connections = {
+    dial: ({ addresses }, signal) =>
+      network.dial(
+        addresses.map((address) => multiaddr(address)),
+        { signal },
+      ),
+    async to(peerId, signal) {
+      const [open] = openTo(peerId)
+      if (open !== undefined) return open
+      const addresses = addressesOf(peerId)
+      if (addresses.length === 0) throw new Error('no address of it is known')
+      return connections.dial({ peer: peerId, addresses }, signal)
+    },
+    async openStream(peerId, protocol, signal) {
+      const connection = await connections.to(peerId, signal)
+      return connection.newStream(protocol, {
+        signal,
+        maxOutboundStreams: STREAMS_TO_PEER_MAX,
+        runOnLimitedConnection: true,
+      })
+    },
+    pathTo(peerId) {
+      const open = openTo(peerId)
+      if (open.length === 0) return 'none'
+      const isDirect = (connection: Connection): boolean =>
+        connection.limits === undefined && !connection.remoteAddr.toString().includes('/p2p-circuit')
+      return open.some(isDirect) ? 'direct' : 'relay'
+    },
+  }
+  return connections
+}

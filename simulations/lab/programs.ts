@@ -1,0 +1,124 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline/promises'
+
+/*
+ * The outside programs that tests and demo talk to, from Debian's packages. Plain tools are installed with apt-get. Packages that bring
+ * a system service (nginx, openssh-server) are only unpacked into .cache/programs, never installed: nothing can start them,
+ * now or at the next boot, but the tests themselves.
+ */
+
+/** Packages without a service, by the command each is wanted for. */
+const TOOLS: Readonly<Record<string, string>> = {
+  chromium: 'chromium',
+  curl: 'curl',
+  dig: 'bind9-dnsutils',
+  ssh: 'openssh-client',
+  ip: 'iproute2',
+  openssl: 'openssl',
+}
+/** Packages unpacked beside the project, with the libraries they need beyond Debian's base. */
+const DAEMON_PACKAGES = ['nginx', 'openssh-server', 'libwrap0', 'libnsl2', 'libtirpc3']
+
+const root = join(import.meta.dirname, '..', '..')
+const unpacked = join(root, '.cache', 'programs')
+const complete = join(unpacked, '.complete')
+
+/** Path of a daemon's binary, such as `nginx` or `sshd`, and the library path it needs; undefined when it is not there. */
+export function daemon(name: string): { path: string; env: Record<string, string> } | undefined {
+  const path = join(unpacked, 'usr', 'sbin', name)
+  if (!existsSync(path)) return undefined
+  const libraries = join(unpacked, 'usr', 'lib')
+  const folders = existsSync(libraries)
+    ? readdirSync(libraries).filter((folder) => folder.endsWith('-linux-gnu'))
+    : []
+  return { path, env: { LD_LIBRARY_PATH: folders.map((folder) => join(libraries, folder)).join(':') } }
+}
+
+/** Whether a command is in PATH. */
+export function hasCommand(name: string): boolean {
+  return (
+    (process.env['PATH'] ?? '').split(':').some((directory) => existsSync(join(directory, name))) ||
+    existsSync(join('/usr/sbin', name))
+  )
+}
+
+/** Whether tests may make network namespaces here. */
+export function canMakeNamespaces(): boolean {
+  return process.platform === 'linux' && process.getuid?.() === 0 && hasCommand('ip')
+}
+
+function missing(): { tools: string[]; daemons: boolean } {
+  const tools = Object.entries(TOOLS)
+    .filter(([command]) => !hasCommand(command))
+    .map(([, name]) => name)
+  return { tools, daemons: !existsSync(complete) }
+}
+
+/**
+ * Installs what is missing: without asking when `CI=true` or no terminal is attached and apt works as root; on a terminal it
+ * asks once; otherwise it prints the line to type and the tests concerned are skipped. With `CI=true` a failure ends the run.
+ */
+export async function installPrograms(): Promise<void> {
+  const { tools, daemons } = missing()
+  if (tools.length === 0 && !daemons) return
+  const isContinuous = process.env['CI'] === 'true'
+  const line = `apt-get install ${[...tools, ...(daemons ? DAEMON_PACKAGES : [])].join(' ')}`
+  const isUsable = hasCommand('apt-get') && process.getuid?.() === 0
+  if (
+    !isUsable ||
+    (!isContinuous && process.stdin.isTTY && process.stderr.isTTY && !(await isAgreed(tools, daemons)))
+  ) {
+    if (isContinuous) throw new Error(`tests need programs that cannot be installed here: ${line}`)
+    process.stderr.write(
+      `tests: some outside programs are missing; tests that need them are skipped. To have them: ${line}\n`,
+    )
+    return
+  }
+  apt(['update', '-qq'])
+  if (tools.length > 0) {
+    process.stderr.write(`tests: installing ${tools.join(', ')} (tools, no services)\n`)
+    apt(['install', '-y', '-qq', '--no-install-recommends', ...tools])
+  }
+  if (daemons) unpackDaemons()
+}
+
+async function isAgreed(tools: readonly string[], daemons: boolean): Promise<boolean> {
+  const what = [
+    tools.length > 0 ? `install ${tools.join(', ')} with apt-get` : '',
+    daemons ? `unpack (not install) ${DAEMON_PACKAGES.join(', ')} into .cache/programs` : '',
+  ]
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const answer = await terminal.question(`tests: ${what.filter((part) => part !== '').join(' and ')}? [Y/n] `)
+  terminal.close()
+  return !/^n/i.test(answer)
+}
+
+function unpackDaemons(): void {
+  process.stderr.write(
+    `tests: unpacking ${DAEMON_PACKAGES.join(', ')} into .cache/programs (not installed: no service is added or started)\n`,
+  )
+  const downloads = join(unpacked, 'downloads')
+  rmSync(unpacked, { recursive: true, force: true })
+  mkdirSync(downloads, { recursive: true })
+  run('apt-get', ['-o', 'APT::Sandbox::User=root', 'download', ...DAEMON_PACKAGES], downloads)
+  for (const file of readdirSync(downloads)) run('dpkg', ['-x', join(downloads, file), unpacked], downloads)
+  rmSync(downloads, { recursive: true })
+  writeFileSync(complete, '')
+}
+
+function apt(args: readonly string[]): void {
+  run('apt-get', args, root)
+}
+
+function run(command: string, args: readonly string[], cwd: string): void {
+  const result = spawnSync(command, args, {
+    cwd,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  })
+  if (result.status !== 0)
+    throw new Error(`${command} ${args.join(' ')} failed: ${result.stderr}${result.error?.message ?? ''}`)
+}

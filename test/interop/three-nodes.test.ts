@@ -1,0 +1,104 @@
+import test from 'ava'
+import type { Invite, Service, Why } from '../../node/api/schemas.ts'
+import { Lab, reasonToSkip, until, type LabNode } from './lab.ts'
+
+/*
+ * A newcomer that cannot reach the node that made its invite: a ── b ── c, and no route between a and c. Member b is the door.
+ */
+
+const skip = reasonToSkip('curl')
+if (skip !== undefined) process.stderr.write(`three nodes: skipped, ${skip}\n`)
+const story = skip === undefined ? test.serial : test.serial.skip
+
+/** Newcomers with one single-use invite. */
+const RIVALS = 6
+const FREE_PORTS = ['--listen', '/ip4/0.0.0.0/tcp/0', '--dns', '0', '--gateway-port', '0', '--no-ui']
+
+let lab: Lab
+let a: LabNode
+let b: LabNode
+let c: LabNode
+let invite: Invite
+
+if (skip === undefined) {
+  test.before(async (t) => {
+    t.timeout(60_000)
+    lab = new Lab()
+    lab.machines('a', 'b', 'c')
+    lab.cable('a', '10.77.1.1', 'b', '10.77.1.2')
+    lab.cable('b', '10.77.2.1', 'c', '10.77.2.2')
+    a = lab.node('a', 'a')
+    b = lab.node('b', 'b')
+    c = lab.node('c', 'c')
+    await a.up('--create', 'home', '--name', 'a', '--no-ui')
+    await b.up('--join', (await a.json<Invite>('invite')).invite, '--name', 'b', '--no-ui')
+    await Promise.all([a.untilAlive(1), b.untilAlive(1)])
+    invite = await a.json<Invite>('invite', '--name', 'c')
+  })
+  test.afterEach.always((t) => {
+    if (t.passed) return
+    for (const node of [a, b, c]) t.log(`log of ${node.name}:\n${node.log().slice(-800)}`)
+  })
+  test.after.always(async () => {
+    await lab?.close()
+  })
+}
+
+story(
+  'while the node that made the invite is away, the door says so, and the invite stays good',
+  async (t) => {
+    await a.kill()
+    const refused = await t.throwsAsync(() => c.up('--join', invite.invite, '--no-ui'))
+    t.regex(refused?.message ?? '', /\[invite-issuer-unreachable\]/)
+    await a.up('--no-ui')
+    await Promise.all([a.untilAlive(1), b.untilAlive(1)])
+  },
+)
+
+story('a newcomer joins through a member that can neither read nor grant what it carries', async (t) => {
+  const ready = await c.up('--join', invite.invite, '--no-ui')
+  t.is(ready.node.name, 'c')
+  t.is(ready.mesh?.domain, 'home.internal')
+  await Promise.all([a, b, c].map((node) => node.untilAlive(2)))
+  t.is((await a.peer('c'))?.path, 'none', 'c and a have no way to each other yet')
+  t.is((await b.peer('c'))?.path, 'direct')
+})
+
+story('services of a neighbour open, those beyond it say that there is no way', async (t) => {
+  const site = lab.folder('site')
+  lab.file('site/index.html', 'hello from the middle')
+  await b.json('publish', 'middle', site)
+  await a.json('publish', 'far', site)
+  const find = async (name: string): Promise<Service | undefined> =>
+    (await c.client.get<Service[]>('/services')).find((service) => service.name === name)
+  const middle = await until('c to see middle', () => find('middle'))
+  const { stdout } = await lab.run('c', 'curl', ['-sS', middle.localUrl ?? ''])
+  t.is(stdout, 'hello from the middle')
+  await until('c to see far', () => find('far'))
+  const why = await c.json<Why>('why', 'far')
+  t.is(why.verdict, 'unreachable')
+  t.is(why.reasons[0]?.code, 'peer-unreachable')
+})
+
+story(`of ${RIVALS} machines that bring one single-use invite at once, exactly one gets in`, async (t) => {
+  const single = await a.json<Invite>('invite')
+  const rivals = Array.from({ length: RIVALS }, (_, i) => lab.node(`rival${i}`, 'c'))
+  const outcomes = await Promise.allSettled(
+    rivals.map((rival) => rival.up('--join', single.invite, '--name', rival.name, ...FREE_PORTS)),
+  )
+  const admitted = outcomes.filter(({ status }) => status === 'fulfilled')
+  t.is(admitted.length, 1)
+  for (const outcome of outcomes)
+    if (outcome.status === 'rejected') t.regex((outcome.reason as Error).message, /\[invite-used-up\]/)
+  await until('a to know the one that got in', async () => (await a.status()).peers.known === 3)
+})
+
+story('after the whole mesh lost power, all three find each other', async (t) => {
+  await Promise.all([a, b, c].map((node) => node.kill()))
+  const started = performance.now()
+  await Promise.all([a, b, c].map((node) => node.up('--no-ui')))
+  await Promise.all([a, b, c].map((node) => node.untilAlive(2)))
+  const tookMs = performance.now() - started
+  t.log(`whole again after ${Math.round(tookMs)} ms`)
+  t.true(tookMs < 10_000)
+})
