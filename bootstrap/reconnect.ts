@@ -104,7 +104,10 @@ function look(
   now: number,
   random: () => number,
 ): DialEffect[] {
-  for (const [id, peer] of state.peers) follow(peer, connected.has(id), now, random)
+  for (const [id, peer] of state.peers) {
+    peer.dueAt = Math.min(peer.dueAt, now + BACKOFF_MAX_MS) // the clock may have been set back
+    follow(peer, connected.has(id), now, random)
+  }
   const targets = connected.size === 0 ? [...wanted, ...fallback] : wanted
   const wantedNow = new Set<string>()
   for (const { peer: id, addresses } of targets) {

@@ -11,6 +11,7 @@ import { MembershipService } from '../protocols/membership/service.ts'
 import { joinDoor } from '../protocols/secure-channel/exchange.ts'
 import { secureChannel } from '../protocols/secure-channel/service.ts'
 import { SessionRegistry } from '../protocols/secure-channel/sessions.ts'
+import { protocolId } from '../protocols/secure-channel/wire.ts'
 import { byteStream } from '../protocols/tunnel/byte-stream.ts'
 import { TunnelError } from '../protocols/tunnel/errors.ts'
 import type { BytePipe } from '../protocols/tunnel/handshake.ts'
@@ -107,6 +108,9 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     forward: () => started(later.forward),
   })
   later.network = network
+  /** Undoes what has been started, in reverse, should a later part fail. */
+  await using cleanup = new AsyncDisposableStack()
+  cleanup.defer(() => stopNetwork(network))
   const connections = createConnections(network, addressesOf)
 
   const forward = new JoinForward({
@@ -137,11 +141,14 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   })
   Object.assign(later, { membership, forward })
   await membership.start()
+  cleanup.defer(() => membership.stop())
   await forward.start()
+  cleanup.defer(() => forward.stop())
   network.addEventListener('self:peer:update', () =>
     membership.announce({ addresses: announcedAddresses(network.getMultiaddrs()) }),
   )
   const reconnect = startReconnecting(init, self.id, network, membership, connections, addressesOf)
+  cleanup.defer(() => reconnect.stop())
   const lastFailure = (id: string): { code: string; text: string } | undefined =>
     sessions.lastFailure(id) ?? reconnect.lastFailure(id) ?? undefined
   const unreachable = (id: string, cause: unknown): TunnelError => {
@@ -172,6 +179,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     emit,
     openStream: openTunnel,
   })
+  cleanup.defer(() => services.stop())
   const serveTunnel = (stream: Stream, connection: Connection): void => {
     const pipe = byteStream(stream)
     const requester = gatekeeper.proved(connection.remotePeer.toString())
@@ -185,6 +193,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     runOnLimitedConnection: true,
   })
 
+  const running = cleanup.move()
   return {
     mesh,
     self,
@@ -205,20 +214,18 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
         throw unreachable(id, cause)
       }
     },
-    async stop() {
-      await reconnect.stop()
-      await services.stop()
-      await forward.stop()
-      await membership.stop()
-      // libp2p destroys accepted sockets when it stops; closed first, both sides see an orderly end.
-      await Promise.all(
-        network
-          .getConnections()
-          .map((connection) => connection.close().catch((error: Error) => connection.abort(error))),
-      )
-      await network.stop()
-    },
+    stop: () => running.disposeAsync(),
   }
+}
+
+/** libp2p destroys accepted sockets when it stops; closed first, both sides see an orderly end. */
+async function stopNetwork(network: MeshNode): Promise<void> {
+  await Promise.all(
+    network
+      .getConnections()
+      .map((connection) => connection.close().catch((error: Error) => connection.abort(error))),
+  )
+  await network.stop()
 }
 
 /** This node by its own certificate, which must hold as anybody's: an expired one is used only while nobody could renew it. */
@@ -283,6 +290,9 @@ function startTransport(
     id8: id8Of(meshId),
     listen: config.listen,
     announce: config.announce,
+    clock: systemClock,
+    emit,
+    protocols: [protocolId(meshId, 'member'), protocolId(meshId, 'join')],
     encrypters: [
       secureChannel({
         ...identity,

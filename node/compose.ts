@@ -1,12 +1,12 @@
-import { mkdir, rename } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { readInvite } from '../protocols/admission/invite.ts'
 import { id8Of } from '../protocols/admission/root.ts'
 import { compareBytes, toHex } from '../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
-import type { EmitEvent, Store } from '../protocols/common/ports.ts'
+import type { EmitEvent } from '../protocols/common/ports.ts'
 import { ed25519Signer } from '../protocols/common/signing.ts'
 import type { LoginLink } from './api/schemas.ts'
 import { startMesh, type RunningMesh } from './compose-mesh.ts'
@@ -21,8 +21,11 @@ import { foundMesh, ROOT_KEY_FILE, type SecretStore } from './membership/foundin
 import { joinMesh } from './membership/joiner.ts'
 import { forgetMesh, loadMesh, saveMesh, type StoredMesh } from './membership/mesh-store.ts'
 import { ALL_REASONS } from './reasons.ts'
-import { readFileIfPresent, writeFileAtomic } from './storage/atomic-file.ts'
+import { readFileIfPresent } from './storage/atomic-file.ts'
 import { loadKeyFile } from './storage/identity.ts'
+import { memoryStore } from './storage/memory-store.ts'
+import { randomLabel } from './storage/random-label.ts'
+import { secretFiles } from './storage/secret-files.ts'
 import { openStore, type NodeStore } from './storage/store.ts'
 import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { dialExchange } from './transport/join-dial.ts'
@@ -113,7 +116,7 @@ class Node implements RunningNode {
     this.#options = options
     this.#store = store
     this.#logger = logger
-    this.#secrets = fileSecrets(options.data)
+    this.#secrets = secretFiles(options.data)
   }
 
   async start(): Promise<void> {
@@ -125,7 +128,7 @@ class Node implements RunningNode {
     this.#seed = (await loadKeyFile(data, 'identity.key', stored === null)).seed
     this.#id = peerIdFromKey(ed25519Signer(this.#seed).publicKey)
     this.#name = loaded.config.name ?? nameOfHost()
-    this.#label = await randomLabel(this.#store, SERVICES_LABEL_KEY)
+    this.#label = await randomLabel(this.#store, systemRandom, SERVICES_LABEL_KEY)
     if (stored !== null) {
       if (create !== undefined && create !== stored.root.document.name) throw inOtherMesh(stored)
       if (
@@ -304,7 +307,7 @@ class Node implements RunningNode {
       store: this.#store,
       clock: systemClock,
       random: systemRandom,
-      host: await randomLabel(this.#store, UI_LABEL_KEY),
+      host: await randomLabel(this.#store, systemRandom, UI_LABEL_KEY),
       assetsDir: join(import.meta.dirname, '..', 'ui', 'dist'),
       emit: this.#emit,
       logError: (error) =>
@@ -344,33 +347,4 @@ function inOtherMesh({ root }: StoredMesh): NodeError {
     'already-in-mesh',
     `This node is in the mesh "${root.document.name}" (${id8Of(root.meshId)})`,
   )
-}
-
-function fileSecrets(directory: string): SecretStore {
-  return {
-    read: (name) => readFileIfPresent(join(directory, name)),
-    async write(name, secret) {
-      await mkdir(dirname(join(directory, name)), { recursive: true })
-      await writeFileAtomic(join(directory, name), secret)
-    },
-  }
-}
-
-function memoryStore(map: Map<string, Uint8Array>): Store {
-  return {
-    get: (key) => Promise.resolve(map.get(key)),
-    put: (key, value) => Promise.resolve(void map.set(key, value)),
-    delete: (key) => Promise.resolve(void map.delete(key)),
-    async *entries(prefix) {
-      yield* [...map].filter(([key]) => key.startsWith(prefix))
-    },
-  }
-}
-
-async function randomLabel(store: Store, key: string): Promise<string> {
-  const held = await store.get(key)
-  if (held !== undefined) return toHex(held)
-  const made = systemRandom.bytes(4)
-  await store.put(key, made, { sync: true })
-  return toHex(made)
 }

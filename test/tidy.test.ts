@@ -2,6 +2,7 @@ import { globSync, readFileSync, existsSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import test from 'ava'
 import { parseSync } from 'oxc-parser'
+import { RUNTIME_FLAGS } from '../node/launcher.cjs'
 import { REASON_AREAS, renderReasons } from '../node/reasons.ts'
 
 /* The rules of the house that are worth repeating, as tests. */
@@ -149,4 +150,8 @@ test('links between the documents lead somewhere', (t) => {
 test('nothing of the machine it was written on stands in the project', (t) => {
   for (const file of [...sources, ...globSync('*.{md,json}', { cwd: root })])
     t.notRegex(read(file), /\/work\/(main|shared)|\/root\//, file)
+})
+
+test('./kith and the launcher start the runtime with the same flags', (t) => {
+  t.true(read('kith').includes(` ${RUNTIME_FLAGS.join(' ')} `))
 })

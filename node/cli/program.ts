@@ -8,7 +8,7 @@ import { addOperationCommands } from './commands/operations.ts'
 import { addServiceCommands } from './commands/services.ts'
 import { addUpCommand } from './commands/up.ts'
 import { addViewCommands } from './commands/view.ts'
-import { AnsweredError, exitCodeOf } from './errors.ts'
+import { AnsweredError, CliError, exitCodeOf } from './errors.ts'
 import { stripControls } from '../log/logger.ts'
 
 /** The whole command line. */
@@ -18,8 +18,8 @@ export function createProgram(): Command {
     .version(VERSION, '-V, --version')
     .option('--data <dir>', "the node's data directory (default: $KITH_DATA or the platform's)")
     .option('--json', 'one JSON document on stdout')
-    .showHelpAfterError('(see kith help)')
     .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: () => undefined }) // `runProgram` says it in the form of all other refusals
     .exitOverride()
   addUpCommand(program)
   addMeshCommands(program)
@@ -43,8 +43,10 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   try {
     await createProgram().parseAsync(args, { from: 'user' })
     return 0
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0
+    if (thrown instanceof CommanderError && thrown.code === 'commander.help') return 2 // no verb at all: the help was shown
+    const error = thrown instanceof CommanderError ? usageError(thrown) : thrown
     if (!(error instanceof KithError)) throw error
     const fix = error instanceof AnsweredError ? error.fix : fixOf(error.code)
     if (isJson)
@@ -56,4 +58,11 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     )
     return exitCodeOf(error.code)
   }
+}
+
+/** Commander's message on one line, its own prefix cut off. */
+function usageError(error: CommanderError): CliError {
+  return new CliError('usage', error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' '), {
+    cause: error,
+  })
 }

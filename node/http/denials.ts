@@ -4,6 +4,12 @@ import { DENIAL_WINDOW_MS, DENIALS_PER_WINDOW_MAX } from './limits.ts'
 /** Kinds of refused requests that become events (and lines for Fail2Ban later). */
 export type DenialKind = 'host.denied' | 'csrf.denied' | 'auth.failed'
 
+const TEXTS: Readonly<Record<DenialKind, string>> = {
+  'host.denied': 'The dashboard was asked for under a name that is not its own, and refused',
+  'csrf.denied': 'Another site, or a tab without write token, tried to use the dashboard, and was refused',
+  'auth.failed': 'A login link that is spent or never existed was opened',
+}
+
 /** The kind of event a refusal is, undefined for those that say nothing about an attacker. */
 export function denialKind(code: string): DenialKind | undefined {
   if (code === 'host-denied') return 'host.denied'
@@ -41,6 +47,6 @@ export class Denials {
     // Neither Host nor path: both are the attacker's text, and a path may hold a login code.
     const fields = { method: method.slice(0, 16), suppressed: window.suppressed }
     window.suppressed = 0
-    this.#emit({ kind, severity: 'warning', reason, text: 'The dashboard refused a request.', fields })
+    this.#emit({ kind, severity: 'warning', reason, text: TEXTS[kind], fields })
   }
 }

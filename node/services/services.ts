@@ -166,10 +166,25 @@ async function startLocal(
   const first = await listenGateway(gateway, connections, config.gateway.address, config.gateway.port)
   const gatewayPort = first.port
   const servers = [first.server]
-  const dns = [await startDnsServer('127.0.0.1', config.dns.port, answer)]
-  if (config.privileged) {
-    servers.push((await listenGateway(gateway, connections, config.gateway.address, HTTP_PORT)).server)
-    dns.push(await startDnsServer('127.0.0.1', DNS_PORT, answer))
+  const dns: DnsServer[] = []
+  const close = async (): Promise<void> => {
+    await Promise.all(dns.map((server) => server.close()))
+    gateway.close()
+    for (const connection of connections) connection.destroy()
+    for (const server of servers) {
+      server.close()
+      await once(server, 'close')
+    }
+  }
+  try {
+    dns.push(await startDnsServer('127.0.0.1', config.dns.port, answer))
+    if (config.privileged) {
+      servers.push((await listenGateway(gateway, connections, config.gateway.address, HTTP_PORT)).server)
+      dns.push(await startDnsServer('127.0.0.1', DNS_PORT, answer))
+    }
+  } catch (error) {
+    await close()
+    throw error
   }
   const listeners = openServiceListeners({
     nodeId: self.id,
@@ -184,14 +199,8 @@ async function startLocal(
     gatewayPort,
     listeners,
     async stop() {
-      await Promise.all(dns.map((server) => server.close()))
       await listeners.close()
-      gateway.close()
-      for (const connection of connections) connection.destroy()
-      for (const server of servers) {
-        server.close()
-        await once(server, 'close')
-      }
+      await close()
     },
   }
 }

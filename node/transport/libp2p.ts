@@ -6,9 +6,11 @@ import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
 import { VERSION } from '../version.ts'
 import { byLocality } from './addresses.ts'
 import { listenError } from './listen-error.ts'
+import { strangerGuard } from './strangers.ts'
 
 /** The services every mesh node runs on libp2p. */
 export interface MeshServices extends Record<string, unknown> {
@@ -28,6 +30,10 @@ export interface MeshNodeInit {
   readonly announce: readonly string[]
   /** Encrypters in order of preference. */
   readonly encrypters: readonly ((components: never) => ConnectionEncrypter)[]
+  /** Their protocol ids; a connection that begins with none of them is closed unanswered. */
+  readonly protocols: readonly string[]
+  readonly clock: Clock
+  readonly emit: EmitEvent
 }
 
 /** Streams a member may open to us at once, over all protocols; a browser page behind a gateway opens hundreds. */
@@ -68,6 +74,7 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
           outboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
         }),
       ],
+      connectionProtector: strangerGuard(init.protocols, init.clock, init.emit),
       connectionEncrypters: init.encrypters as ((components: unknown) => ConnectionEncrypter)[],
       streamMuxers: [
         yamux({

@@ -3,7 +3,7 @@ import { BUCKETS } from '../registry/limits.ts'
 import { bucketOf, rowHash, type TableRow } from '../registry/table.ts'
 import { carry } from './gossip.ts'
 import { verdictOf } from './liveness.ts'
-import { AE_BYTES_MAX, AE_INTERVAL_MS, AE_ITEMS_MAX, AE_TIMEOUT_MS, DIFFER_MS } from './limits.ts'
+import { AE_BYTES_MAX, AE_INTERVAL_MS, AE_ITEMS_MAX, AE_SHARED_WANTS_MAX, AE_TIMEOUT_MS, DIFFER_MS } from './limits.ts'
 import { send, type Context, type Link } from './state.ts'
 import { KIND, packRecords, type CarriedEntry, type Records } from './wire.ts'
 
@@ -80,7 +80,9 @@ export function receiveItems(
   }
   for (const prefix of theirs.keys()) wants.push(fromHex(prefix))
   const frames = evidence(ctx, rows)
-  const first: Records = frames.shift() ?? { authorities: [], entries: [], accusations: [] }
+  // Both lists can fill a frame: only a short list of wants shares one with entries.
+  const shared = wants.length <= AE_SHARED_WANTS_MAX ? frames.shift() : undefined
+  const first: Records = shared ?? { authorities: [], entries: [], accusations: [] }
   send(ctx, link.id, { kind: KIND.difference, ...first, wants: wants.slice(0, AE_ITEMS_MAX) })
   for (const records of frames) send(ctx, link.id, { kind: KIND.records, ...records })
 }

@@ -46,6 +46,8 @@ export const AE_INTERVAL_MS = 1_000
 export const AE_BYTES_MAX = 131_072
 /** Items in one AE2 and wants in one AE3: both stay in one frame. */
 export const AE_ITEMS_MAX = 850
+/** Wants (9 bytes each) that may stand beside `FRAME_ENTRIES_BYTES` of entries; more go in a frame of their own. */
+export const AE_SHARED_WANTS_MAX = 256
 /** An exchange not finished in this time is over. */
 export const AE_TIMEOUT_MS = 30_000
 

@@ -253,6 +253,8 @@ function forgiveStall({ state, now }: Context, awayMs: number): void {
     if (link.unansweredSince !== null) link.unansweredSince = now
     link.lastProbeAt = Math.min(link.lastProbeAt, now)
     link.lastAeAt = Math.min(link.lastAeAt, now)
+    link.upAt = Math.min(link.upAt, now)
+    if (link.recheckAt !== null) link.recheckAt = Math.min(link.recheckAt, now)
     link.probes.clear()
   }
   for (const lost of state.lost.values()) lost.since = now
@@ -261,6 +263,9 @@ function forgiveStall({ state, now }: Context, awayMs: number): void {
     if (verdict !== undefined && verdict.deadline !== null) verdict.deadline += awayMs
   }
   state.lastProbeAt = Math.min(state.lastProbeAt, now)
+  state.lastAccuseAt = Math.min(state.lastAccuseAt, now)
+  state.lastPersistAt = Math.min(state.lastPersistAt, now)
+  state.lastSweepAt = Math.min(state.lastSweepAt, now)
   state.self.announcedAt = Math.min(state.self.announcedAt, now)
 }
 

@@ -48,7 +48,7 @@ export interface Verdict {
 export interface Link {
   readonly id: string
   readonly initiator: boolean
-  readonly upAt: number
+  upAt: number
   hello: boolean
   helloSentAt: number
   lastHeard: number

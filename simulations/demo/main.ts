@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Peer, PingReply, Service } from '../../node/api/schemas.ts'
 import { createClient, type Client } from '../../node/cli/client.ts'
+import { RUNTIME_FLAGS } from '../../node/launcher.cjs'
 import type { Ready } from '../../node/compose.ts'
 import { daemon, hasCommand, installPrograms } from '../lab/programs.ts'
 
@@ -51,7 +52,7 @@ async function startNode(name: string, ...flags: string[]): Promise<DemoNode> {
   const child = spawn(
     process.execPath,
     [
-      '--disable-warning=ExperimentalWarning',
+      ...RUNTIME_FLAGS,
       main,
       'up',
       '--json',

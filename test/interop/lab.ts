@@ -16,6 +16,11 @@ import { canMakeNamespaces, hasCommand } from '../programs.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const MAIN = join(root, 'node', 'main.ts')
+/** Flags of the runtime as the launcher gives them, which itself would first look for things to install. */
+const RUNTIME_FLAGS =
+  /^exec "\$pinned" (.*) "\$root\/node\/main\.ts" "\$@"$/m
+    .exec(readFileSync(join(root, 'kith'), 'utf8'))?.[1]
+    ?.split(' ') ?? []
 const POLL_INTERVAL_MS = 50
 /** A node that starts on a busy two-core machine. */
 const START_TIMEOUT_MS = 30_000
@@ -359,7 +364,7 @@ export function runKith(
 }
 
 function mainArguments(args: readonly string[]): string[] {
-  return ['--disable-warning=ExperimentalWarning', MAIN, ...args]
+  return [...RUNTIME_FLAGS, MAIN, ...args]
 }
 
 function scriptArguments(script: string, args: readonly string[]): string[] {

@@ -37,7 +37,7 @@ test.before(async (t) => {
 })
 test.afterEach.always((t) => {
   if (!t.passed)
-    for (const node of [founder, member]) t.log(`log of ${node.name}:\n${node.log().slice(-1500)}`)
+    for (const node of [founder, member]) t.log(`log of ${node.name}:\n${node.log().slice(-600)}`)
 })
 test.after.always(async () => {
   await lab?.close()
@@ -70,12 +70,12 @@ const INVITES: [title: string, code: string, invite: () => Promise<string> | str
   ['a link that is no invite', 'invite-malformed', () => 'kith://join/nothing'],
   ['a file that does not exist', 'invite-unreadable', () => 'invite.txt'],
   ['a file with something else in it', 'invite-malformed', () => lab.file('shopping', 'milk, bread\n')],
-  ['a name that somebody has', 'name-taken', async () => fresh()],
+  ['a name that somebody has', 'node-name-taken', async () => fresh()],
 ]
 for (const [title, code, invite] of INVITES) {
   test.serial(`joining with ${title} is refused, and the machine can join afterwards`, async (t) => {
     const node = lab.node(`newcomer-${code}-${title.length}`)
-    const name = code === 'name-taken' ? 'member' : 'newcomer'
+    const name = code === 'node-name-taken' ? 'member' : 'newcomer'
     expectRefusal(t, await tryUp(node.data, ['--join', await invite(), '--name', name]), 1, code)
     const ready = await node.up(...PORTS)
     t.is(ready.mesh, null, 'no half-joined mesh')
@@ -112,6 +112,7 @@ test.serial('a port that is in use is named, whichever it is', async (t) => {
   const blocker = createServer()
   blocker.listen(0, '127.0.0.1')
   await once(blocker, 'listening')
+  t.teardown(() => void blocker.close())
   const { port } = blocker.address() as AddressInfo
   const node = lab.node('squeezed')
   await node.up('--create', 'home', '--name', 'squeezed', ...PORTS)
@@ -128,7 +129,6 @@ test.serial('a port that is in use is named, whichever it is', async (t) => {
     expectRefusal(t, result, 1, 'port-in-use')
     t.true(result.stderr.includes(String(port)), `${flag}: ${result.stderr}`)
   }
-  blocker.close()
   t.is((await node.up(...PORTS)).mesh?.name, 'home')
   await node.stop()
 })
@@ -163,7 +163,7 @@ test.serial('a configuration with mistakes is refused with the place of the mist
     ['colour = "blue"\n', 'config-unknown-key', /colour/],
     ['name = nas\n', 'config-syntax', /line 1/],
     ['name = "nas"\n[ui\n', 'config-syntax', /line 2/],
-    ['[ui]\nport = 70000\n', 'config-invalid', /ui\.port.*70000/],
+    ['[log]\nlevel = "loud"\n', 'config-invalid', /log\.level.*loud/],
     ['name = "Not A Label"\n', 'config-invalid', /name/],
   ]
   for (const [text, code, place] of cases) {
@@ -232,15 +232,15 @@ test.serial('a publication with a bad name or target is refused, and so is a bad
   await until('the name to be known', async () => (await member.cli('services')).stdout.includes('taken'))
   const cases: [args: string[], code: string][] = [
     [['publish', 'node', '3000'], 'name-reserved'],
-    [['publish', 'Wiki', '3000'], 'name-invalid'],
+    [['publish', 'Wiki', '3000'], 'input-invalid'],
     [['publish', '-wiki', '3000'], 'usage'],
-    [['publish', 'wi_ki', '3000'], 'name-invalid'],
-    [['publish', 'w'.repeat(64), '3000'], 'name-invalid'],
+    [['publish', 'wi_ki', '3000'], 'input-invalid'],
+    [['publish', 'w'.repeat(64), '3000'], 'input-invalid'],
     [['publish', 'taken', '3000'], 'name-taken'],
     [['publish', 'wiki', '70000'], 'target-invalid'],
     [['publish', 'wiki', 'ftp://example.org'], 'target-invalid'],
     [['publish', 'wiki', './no/such/folder'], 'target-invalid'],
-    [['publish', 'wiki', '3000', '--allow', 'everybody'], 'invalid-input'],
+    [['publish', 'wiki', '3000', '--allow', 'everybody'], 'input-invalid'],
     [['unpublish', 'nothing'], 'service-unknown'],
     [['forward', 'nothing'], 'service-unknown'],
     [['open', 'nothing'], 'service-unknown'],
@@ -273,35 +273,31 @@ test.serial('a stranger with a stock libp2p gets nothing, and the log says that 
   t.is((await founder.status()).peers.alive, 1)
 })
 
-test.serial(
-  'a prober gets no byte of the mesh, whatever it sends, and the log says that it came',
-  async (t) => {
-    const address = founder.ready.listen[0] ?? ''
-    const port = Number(/\/tcp\/(\d+)/.exec(address)?.[1])
-    const greeting = '\x13/multistream/1.0.0\n'
-    const probes: Uint8Array[] = [
-      Buffer.from('GET / HTTP/1.1\r\nHost: home.internal\r\n\r\n'),
-      Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'),
-      createHash('sha512').update('noise').digest(),
-      Buffer.from(`${greeting}\x07/noise\n`),
-      Buffer.from(`${greeting}\x03ls\n`),
-      Buffer.from(greeting),
-    ]
-    for (const probe of probes) {
-      const since = (await events(founder)).at(-1)?.id ?? 0
-      const socket = connect(port, '127.0.0.1')
-      socket.on('error', () => socket.destroy())
-      socket.end(probe)
-      let heard = ''
-      socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')))
-      await once(socket, 'close')
-      const beyondNegotiation = heard.replace(greeting, '').replaceAll('\x03na\n', '')
-      t.is(beyondNegotiation, '', `to ${JSON.stringify(Buffer.from(probe).toString('latin1'))}`)
-      await until('an event', async () => (await events(founder, since)).some(isRefusedStranger))
-    }
-    t.is((await founder.status()).peers.alive, 1, 'the mesh goes on')
-  },
-)
+test.serial('a prober gets not one byte, whatever it sends, and the log says that it came', async (t) => {
+  const address = founder.ready.listen[0] ?? ''
+  const port = Number(/\/tcp\/(\d+)/.exec(address)?.[1])
+  const greeting = '\x13/multistream/1.0.0\n'
+  const probes: Uint8Array[] = [
+    Buffer.from('GET / HTTP/1.1\r\nHost: home.internal\r\n\r\n'),
+    Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'),
+    createHash('sha512').update('noise').digest(),
+    Buffer.from(`${greeting}\x07/noise\n`),
+    Buffer.from(`${greeting}\x03ls\n`), // would list the protocols, and with them the mesh
+    Buffer.from(greeting),
+  ]
+  for (const probe of probes) {
+    const since = (await events(founder)).at(-1)?.id ?? 0
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => socket.destroy()) // a reset is an answer without bytes
+    let heard = ''
+    socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')))
+    socket.end(probe)
+    await new Promise((closed) => void socket.once('close', closed))
+    t.is(heard, '', `to ${JSON.stringify(Buffer.from(probe).toString('latin1'))}`)
+    await until('an event', async () => (await events(founder, since)).some(isRefusedStranger))
+  }
+  t.is((await founder.status()).peers.alive, 1, 'the mesh goes on')
+})
 
 test.serial(
   'a node stops within three seconds of SIGTERM with status 0, and is quiet after that',
@@ -369,7 +365,7 @@ function events(node: LabNode, since = 0): Promise<LogEvent[]> {
 }
 
 function isRefusedStranger(event: LogEvent): boolean {
-  return event.kind === 'handshake.failed' || event.kind === 'connection.refused'
+  return event.kind === 'connection.refused' && event.reason === 'stranger-refused'
 }
 
 async function fresh(): Promise<string> {

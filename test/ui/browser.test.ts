@@ -1,50 +1,38 @@
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { AxeBuilder } from '@axe-core/playwright'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
-import { chromium } from 'playwright-core'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { build } from 'vite'
 import { LABEL, start } from '../node/http/fixture.ts'
 import type { Fixture } from '../node/http/fixture.ts'
 import { setupStatus } from '../node/http/fake-control.ts'
+import {
+  buildDashboard,
+  CHROMIUM,
+  DIST,
+  faultsOf,
+  isChromiumMissing as missing,
+  launchChromium,
+  watchPage,
+} from './chromium.ts'
 
-const CHROMIUM = '/usr/bin/chromium'
-const UI = join(import.meta.dirname, '../../ui')
-const DIST = join(UI, 'dist')
 /** DESIGN budgets: the shell, and any one route with all it loads. */
 const SHELL_SIZE_BYTES_MAX = 20_000
 const ROUTE_SIZE_BYTES_MAX = 60_000
 
-const missing = !existsSync(CHROMIUM) && process.env['CI'] !== 'true'
 const browserTest = missing ? test.serial.skip : test.serial
 let browser: Browser
 let kith: Fixture
 
 test.before(async () => {
-  if (newest(join(UI, 'src')) > (existsSync(DIST) ? newest(DIST) : 0)) {
-    await build({ configFile: join(UI, 'vite.config.ts'), logLevel: 'error' })
-  }
+  await buildDashboard()
   kith = await start({ assetsDir: DIST })
   if (missing) return
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--headless=new',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  })
+  browser = await launchChromium()
 })
 
 test.after.always(async () => {
@@ -63,13 +51,8 @@ async function tab(
 ): Promise<{ context: BrowserContext; page: Page; wrongs: string[] }> {
   const context = await browser.newContext(options)
   context.setDefaultTimeout(15_000)
-  const wrongs: string[] = []
   const page = await context.newPage()
-  page.on('console', (message) => message.type() === 'error' && wrongs.push(message.text()))
-  page.on('pageerror', (error) => wrongs.push(String(error)))
-  page.on('request', (request) => {
-    if (!request.url().startsWith(`${kith.origin}/`)) wrongs.push(`request to ${request.url()}`)
-  })
+  const wrongs = watchPage(page, kith.origin)
   return { context, page, wrongs }
 }
 
@@ -81,16 +64,7 @@ async function loggedIn(options: Parameters<Browser['newContext']>[0] = {}) {
 }
 
 async function axe(t: ExecutionContext, page: Page, label: string): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).analyze()
-  t.deepEqual(
-    violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' | ')}`),
-    [],
-    label,
-  )
-  const overflow = await page.evaluate(
-    'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-  )
-  t.is(overflow, 0, `${label}: nothing sticks out sideways`)
+  t.deepEqual(await faultsOf(page), [], label)
 }
 
 test('the shell and every route stay within their budgets', (t) => {
@@ -367,12 +341,4 @@ const attack = async ({ base }: { base: string }): Promise<Record<string, string
 function closeServer(server: Server): Promise<void> {
   server.closeAllConnections()
   return new Promise((resolve) => server.close(() => resolve()))
-}
-
-/** Time of the newest file below a folder. */
-function newest(directory: string): number {
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) =>
-    entry.isFile(),
-  )
-  return Math.max(0, ...files.map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs))
 }

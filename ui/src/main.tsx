@@ -35,7 +35,7 @@ const theme = createTheme({
   },
 })
 const now = signal(Date.now())
-setInterval(() => (now.value = Date.now()), 10_000)
+setInterval(() => (now.value = Date.now()), 2000)
 
 let seenAt = Date.now()
 for (const kind of ['pointerdown', 'keydown', 'wheel', 'touchstart'] as const) {

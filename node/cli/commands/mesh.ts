@@ -38,7 +38,7 @@ export function addMeshCommands(program: Command): void {
     .option('--name <node>', 'the name the new node gets')
     .option('--role <role>', 'grant a role (repeatable)', collect, [])
     .option('--tag <tag>', 'give a tag (repeatable)', collect, [])
-    .option('--uses <n>', 'how many machines may join with it', Number, 1)
+    .option('--uses <n>', 'how many machines may join with it', count, 1)
     .option('--ttl <duration>', 'how long it is good, such as 30m, 24h, 7d', duration, 86_400_000)
     .action(
       async (
@@ -70,6 +70,11 @@ function showJoined(status: Status, out: ReturnType<typeof contextOf>['out']): v
 
 function collect(value: string, before: string[]): string[] {
   return [...before, value]
+}
+
+function count(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('expected a whole number from 1')
+  return Number(text)
 }
 
 function duration(text: string): number {

@@ -69,6 +69,7 @@ async function up(
     environment: process.env,
     flags: flagsOf(options),
   })
+  process.umask(0o077) // whatever the database or a library creates is the owner's alone
   const { startNode } = await import('../../compose.ts') // libp2p and all: the other verbs do without
   const node = await startNode({
     data,

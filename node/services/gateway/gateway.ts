@@ -34,10 +34,12 @@ export interface GatewayInit {
 
 /** Starts nothing: connections are handed to `serve`. */
 export function createGateway({ reach, domain, localLabel, emit }: GatewayInit): Gateway {
-  const proxy = createHttpProxy(reach, domain)
+  const proxy = createHttpProxy(reach)
 
   /** The service, or why this request gets none. */
   const decide = (request: IncomingMessage): ServiceEntry | GatewayProblem => {
+    if (isAmbiguous(request))
+      return problem(421, 'host-unknown', 'The request names its host twice, or in its target')
     const name = serviceOfHost(request.headers.host, domain, localLabel)
     if (name === undefined)
       return problem(421, 'host-unknown', `"${request.headers.host ?? ''}" is no service of ${domain}`)
@@ -89,6 +91,7 @@ export function createGateway({ reach, domain, localLabel, emit }: GatewayInit):
     requestTimeout: 0,
     keepAliveTimeout: 5000,
   })
+  server.emit('listening') // it never listens itself, and node watches the time of request heads only from this event on
   const failed = (connection: Duplex) => (error: Error) => {
     emit({ kind: 'gateway.failed', severity: 'warning', reason: 'stream-failed', text: error.message })
     connection.destroy()
@@ -103,6 +106,12 @@ export function createGateway({ reach, domain, localLabel, emit }: GatewayInit):
       server.close()
     },
   }
+}
+
+/** A second Host, or a target with a host in it (RFC 9112 §3.2.2), would let the service read another name than we decided on. */
+function isAmbiguous(request: IncomingMessage): boolean {
+  const hosts = request.headersDistinct['host'] ?? []
+  return hosts.length > 1 || !(request.url?.startsWith('/') === true || request.url === '*')
 }
 
 /** Clients on this machine have its rights; others on the LAN, with `--gateway ADDR`, have no mesh identity. */

@@ -3,13 +3,13 @@ import {
   request as httpRequest,
   type ClientRequest,
   type IncomingMessage,
+  type RequestOptions,
   type ServerResponse,
 } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { KithError } from '../../../protocols/common/errors.ts'
 import type { ServiceEntry } from '../../../protocols/naming/directory.ts'
-import { providerName } from '../../../protocols/naming/names.ts'
 import { TUNNEL_REASONS, type TunnelReason } from '../../../protocols/tunnel/errors.ts'
 import type { Reach } from '../reach.ts'
 import { problemBytes, sendProblem, type GatewayProblem } from './error-page.ts'
@@ -31,6 +31,12 @@ const HOP_BY_HOP = new Set([
   'x-kith-trace',
 ])
 
+/**
+ * Headers that frame or route a message. A client may not have them cut off by naming them in Connection: a body without its
+ * length becomes the next request of the tunnel, which others use after it.
+ */
+const NEVER_NAMED = new Set(['content-length', 'host'])
+
 /** A request that carries it gets it back with what happened on the way; the service never sees it. */
 const TRACE_HEADER = 'x-kith-trace'
 
@@ -44,18 +50,19 @@ export interface HttpProxy {
 
 /** An http.Agent whose connections are tunnels; its pool is keyed by provider and service. */
 class TunnelAgent extends Agent {
-  readonly #connect: (key: string) => Promise<Duplex>
+  readonly #connect: (entry: ServiceEntry) => Promise<Duplex>
 
-  constructor(connect: (key: string) => Promise<Duplex>) {
+  constructor(connect: (entry: ServiceEntry) => Promise<Duplex>) {
     super({ keepAlive: true, maxFreeSockets: IDLE_CONNECTIONS_PER_SERVICE })
     this.#connect = connect
   }
 
   override createConnection(
-    options: { host?: string | null },
+    options: { host?: string | null; entry?: ServiceEntry },
     callback?: (error: Error | null, stream: Duplex) => void,
   ): undefined {
-    this.#connect(options.host ?? '').then(
+    if (options.entry === undefined) throw new Error('a tunnel without its service')
+    this.#connect(options.entry).then(
       (stream) => callback?.(null, stream),
       (error: Error) => callback?.(error, undefined as never),
     )
@@ -76,20 +83,23 @@ class TunnelAgent extends Agent {
 }
 const idleTimers = new WeakMap<Duplex, NodeJS.Timeout>()
 
-/** @param reach finds and opens services of `domain`. */
-export function createHttpProxy(reach: Reach, domain: string): HttpProxy {
-  const agent = new TunnelAgent(async (name) => reach.openStream(reach.find(name)))
+/** @param reach opens what the gateway decided upon. */
+export function createHttpProxy(reach: Reach): HttpProxy {
+  const agent = new TunnelAgent((entry) => reach.openStream(entry))
 
-  const send = (request: IncomingMessage, entry: ServiceEntry): ClientRequest =>
-    httpRequest({
+  const send = (request: IncomingMessage, entry: ServiceEntry): ClientRequest => {
+    const options: RequestOptions & { entry: ServiceEntry } = {
       agent,
-      // Names the pool and the connection, not the Host header: that one is passed on as the client sent it.
-      host: providerName(entry.service.name, entry.provider.name, domain),
+      // Names the pool, by key and not by a name that two members may have. The Host header is passed on as the client sent it.
+      host: `${entry.service.name}.${entry.provider.id}`,
+      entry,
       method: request.method ?? 'GET',
       path: request.url ?? '/',
       setHost: false,
       headers: requestHeaders(request),
-    })
+    }
+    return httpRequest(options)
+  }
 
   const forward = async (
     request: IncomingMessage,
@@ -103,7 +113,7 @@ export function createHttpProxy(reach: Reach, domain: string): HttpProxy {
     let connectedAt = startedAt
     outgoing.once('socket', () => (connectedAt = performance.now()))
     outgoing.once('response', resolve)
-    outgoing.once('error', reject)
+    outgoing.on('error', reject) // not once: a second failure without a listener would end the process
     response.once('close', () => outgoing.destroy()) // the client left: so do we
     const uploaded = pipeline(request, outgoing)
     uploaded.catch(reject)
@@ -144,7 +154,7 @@ export function createHttpProxy(reach: Reach, domain: string): HttpProxy {
         socket.end(problemBytes(problemOf(error)))
         return
       }
-      tunnel.write(requestHead(request))
+      tunnel.write(requestHead(request), 'latin1') // the parser's own encoding of header bytes
       if (head.length > 0) tunnel.write(head)
       await Promise.all([pipeline(socket, tunnel), pipeline(tunnel, socket)]).catch((error: Error) => {
         socket.destroy()
@@ -186,7 +196,7 @@ function passedOn(rawHeaders: readonly string[], connection: string | undefined)
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const [name = '', value = ''] = [rawHeaders[i], rawHeaders[i + 1]]
     const key = name.toLowerCase()
-    if (!HOP_BY_HOP.has(key) && !named.has(key)) out.push(name, value)
+    if (!HOP_BY_HOP.has(key) && (!named.has(key) || NEVER_NAMED.has(key))) out.push(name, value)
   }
   return out
 }

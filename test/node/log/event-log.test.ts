@@ -4,26 +4,13 @@ import { join } from 'node:path'
 import test from 'ava'
 import { openEventLog, EVENTS_IN_MEMORY, EVENTS_KEPT } from '../../../node/log/event-log.ts'
 import { stripControls } from '../../../node/log/logger.ts'
+import { memoryStore } from '../../../node/storage/memory-store.ts'
 import { openStore } from '../../../node/storage/store.ts'
 import type { Store } from '../../../protocols/common/ports.ts'
 
 const fail = (error: unknown): never => {
   throw error
 }
-function memoryStore(): Store & { map: Map<string, Uint8Array> } {
-  const map = new Map<string, Uint8Array>()
-  return {
-    map,
-    get: (key) => Promise.resolve(map.get(key)),
-    put: (key, value) => Promise.resolve(void map.set(key, value)),
-    delete: (key) => Promise.resolve(void map.delete(key)),
-    async *entries(prefix) {
-      for (const key of [...map.keys()].sort())
-        if (key.startsWith(prefix)) yield [key, map.get(key) as Uint8Array]
-    },
-  }
-}
-
 test('ids are consecutive and go on after a restart', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'kith-log-'))
   const first = await openStore(directory)
@@ -66,13 +53,14 @@ test('a query filters by id, severity and number, newest last', async (t) => {
 })
 
 test('memory and disk are bounded; the oldest go first and the ids that stay have no gap', async (t) => {
-  const store = memoryStore()
+  const map = new Map<string, Uint8Array>()
+  const store = memoryStore(map)
   const log = await openEventLog(store, { now: () => 0 }, fail)
   for (let i = 0; i < EVENTS_KEPT + 5; i += 1) log.append({ kind: 'x.y', severity: 'info' })
   await log.flush()
   t.is(log.list({}).length, EVENTS_IN_MEMORY)
-  t.is(store.map.size, EVENTS_KEPT)
-  t.is([...store.map.keys()].sort()[0]?.slice(-2), '06')
+  t.is(map.size, EVENTS_KEPT)
+  t.is([...map.keys()].sort()[0]?.slice(-2), '06')
 })
 
 test('a subscriber hears each event until its signal aborts', async (t) => {

@@ -14,7 +14,7 @@ import { duplexPair } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import test from 'ava'
 import { WebSocket, WebSocketServer } from 'ws'
-import type { EventInput, Store } from '../../../protocols/common/ports.ts'
+import type { EventInput } from '../../../protocols/common/ports.ts'
 import { buildDirectory } from '../../../protocols/naming/directory.ts'
 import { PublishInputSchema } from '../../../node/api/schemas.ts'
 import { openForward } from '../../../node/services/forward.ts'
@@ -23,25 +23,13 @@ import type { MeshView, ServiceMember } from '../../../node/services/mesh-view.t
 import { createProvider } from '../../../node/services/provider.ts'
 import { openPublications, toRegisteredService } from '../../../node/services/publications.ts'
 import { createReach } from '../../../node/services/reach.ts'
+import { memoryStore } from '../../../node/storage/memory-store.ts'
 import { streamPipe } from '../../../node/services/socket-pipe.ts'
 
 /*
  * Provider and consumer joined by in-memory streams instead of libp2p: everything between a client's socket and the target's
  * is the real code. Real nodes and real programs are in test/interop.
  */
-
-function memoryStore(): Store {
-  const map = new Map<string, Uint8Array>()
-  return {
-    get: (key) => Promise.resolve(map.get(key)),
-    put: (key, value) => Promise.resolve(void map.set(key, value)),
-    delete: (key) => Promise.resolve(void map.delete(key)),
-    async *entries(prefix) {
-      for (const key of [...map.keys()].sort())
-        if (key.startsWith(prefix)) yield [key, map.get(key) as Uint8Array]
-    },
-  }
-}
 
 interface World {
   publish(input: {

@@ -1,4 +1,5 @@
 import { Icon } from './icon.tsx'
+import { Prose } from './prose.tsx'
 
 /** A failed request in the words of the server: what, what to do, and the code to search for. */
 export function Problem({ error, retry }: { error: unknown; retry?: () => void }) {
@@ -8,7 +9,11 @@ export function Problem({ error, retry }: { error: unknown; retry?: () => void }
       <Icon name="warning" />
       <div>
         <p>{message ?? 'Something went wrong.'}</p>
-        {fix ? <p class="muted">{fix}</p> : null}
+        {fix ? (
+          <p class="muted">
+            <Prose text={fix} />
+          </p>
+        ) : null}
         {code ? <code>{code}</code> : null}
         {retry ? (
           <p>

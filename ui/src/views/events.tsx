@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type { LogEvent, Severity } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
+import { eventTitle, peerName } from '../models/event-text.ts'
 import { shortId } from '../models/format.ts'
 import { Badge, severityTone } from '../parts/badge.tsx'
 import { Problem } from '../parts/problem.tsx'
@@ -109,6 +110,7 @@ function List() {
 }
 
 function Row({ event, marked }: { event: LogEvent; marked: boolean }) {
+  const { node } = useApp()
   const ref = useRef<HTMLLIElement>(null)
   useEffect(() => {
     if (marked) ref.current?.scrollIntoView({ block: 'center' })
@@ -129,11 +131,13 @@ function Row({ event, marked }: { event: LogEvent; marked: boolean }) {
       </time>
       <Badge tone={severityTone(event.severity)}>{event.severity}</Badge>
       <div class="what">
-        <p>{event.text || event.kind}</p>
+        <p>{eventTitle(event, node.peers.value)}</p>
         <p class="muted chips">
           <code>{event.kind}</code>
           {event.reason ? <code>{event.reason}</code> : null}
-          {event.peer ? <code title={event.peer}>{shortId(event.peer)}</code> : null}
+          {event.peer ? (
+            <code title={event.peer}>{peerName(event, node.peers.value) ?? shortId(event.peer)}</code>
+          ) : null}
           {fields.map(([key, value]) => (
             <code key={key}>
               {key}={String(value)}

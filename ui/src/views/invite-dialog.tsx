@@ -6,6 +6,7 @@ import { CopyButton } from '../parts/copy-button.tsx'
 import { Dialog } from '../parts/dialog.tsx'
 import { Field } from '../parts/field.tsx'
 import { Problem } from '../parts/problem.tsx'
+import { Prose } from '../parts/prose.tsx'
 import { Qr } from '../parts/qr.tsx'
 
 const HOUR_MS = 3_600_000
@@ -123,7 +124,7 @@ const REACH = {
   lan: {
     tone: 'warning',
     text: 'works on this network only',
-    help: 'No member is reachable from the internet. Use it on a machine in the same network, or open TCP 4701 on the router, or run a door (kith up --door) on a machine with a public address, then invite again.',
+    help: 'No member is reachable from the internet. Use it on a machine in the same network, or open TCP 4701 on the router, or run `kith up --door` on a machine with a public address, then invite again.',
   },
   unknown: {
     tone: 'info',
@@ -139,15 +140,19 @@ function Ready({ invite, onClose }: { invite: Invite; onClose: () => void }) {
       <p>
         <Badge tone={reach.tone}>{reach.text}</Badge>
       </p>
-      {reach.help === '' ? null : <p class="muted">{reach.help}</p>}
+      {reach.help === '' ? null : (
+        <p class="muted">
+          <Prose text={reach.help} />
+        </p>
+      )}
       <Qr text={invite.invite} label="The invite as a QR code" />
       <Field label="Invite link" hint="shown only now; who has it can join">
         <textarea rows={3} readOnly value={invite.invite} onFocus={(event) => event.currentTarget.select()} />
       </Field>
       <p class="muted">
         Good for {invite.uses === 1 ? 'one machine' : `${invite.uses} machines`} until{' '}
-        {new Date(invite.expires).toLocaleString()}. There, run <code>kith up --join LINK</code> or paste it
-        into the dashboard.
+        {new Date(invite.expires).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}.
+        There, run <code>kith up --join LINK</code> or paste it into the dashboard.
       </p>
       <footer>
         <CopyButton text={invite.invite} what="the invite" wordy />

@@ -5,9 +5,11 @@ import { useEffect } from 'preact/hooks'
 import type { Status } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
 import { formatAgo, formatBytes, formatDuration } from '../models/format.ts'
+import { summary } from '../models/event-text.ts'
 import { serviceHealth } from '../models/peer-list.ts'
 import { Badge, severityTone } from '../parts/badge.tsx'
 import { Icon } from '../parts/icon.tsx'
+import { Prose } from '../parts/prose.tsx'
 import { NodeFacts } from './node-facts.tsx'
 import '../styles/overview.css'
 
@@ -34,14 +36,16 @@ export function Overview() {
             )}
           </p>
         </div>
-        <button
-          type="button"
-          class="primary"
-          disabled={!node.admin.value}
-          onClick={() => (inviting.value = true)}
-        >
-          <Icon name="plus" /> Invite a machine
-        </button>
+        {status.roles.includes('admin') ? (
+          <button
+            type="button"
+            class="primary"
+            disabled={!node.admin.value}
+            onClick={() => (inviting.value = true)}
+          >
+            <Icon name="plus" /> Invite a machine
+          </button>
+        ) : null}
       </header>
       <NeedsYou status={status} />
       <Numbers status={status} />
@@ -60,7 +64,7 @@ export function Overview() {
 
 function NeedsYou({ status }: { status: Status }) {
   const { warnings } = status
-  if (warnings.length === 0 && status.state === 'up') {
+  if (warnings.length === 0) {
     return (
       <p class="card all-well">
         <Badge tone="ok">All well</Badge> Nothing needs you.
@@ -73,20 +77,14 @@ function NeedsYou({ status }: { status: Status }) {
         {warnings.length === 1 ? 'One thing needs you' : `${warnings.length} things need you`}
       </h2>
       <ul>
-        {status.state === 'isolated' ? (
-          <li>
-            <Badge tone="warning">isolated</Badge>
-            <p>No other member answers. This node keeps trying.</p>
-          </li>
-        ) : null}
         {warnings.map((warning) => (
           <li key={warning.code}>
             <Badge tone={severityTone(warning.severity)}>{warning.severity}</Badge>
             <div>
               <p>{warning.text}</p>
               {warning.fix ? (
-                <p class="fix">
-                  <span class="muted">Fix</span> <code>{warning.fix}</code>
+                <p class="fix muted">
+                  <Prose text={warning.fix} />
                 </p>
               ) : null}
             </div>
@@ -102,13 +100,14 @@ function Numbers({ status }: { status: Status }) {
   const services = node.services.value ?? []
   const unwell = services.filter((service) => serviceHealth(service) !== 'healthy').length
   const { alive, suspect, dead, known } = status.peers
+  const lost = [suspect > 0 && `${suspect} suspect`, dead > 0 && `${dead} dead`].filter(Boolean).join(', ')
   return (
     <ul class="numbers">
       <Number href="/peers" title="Peers alive" value={`${alive} of ${known}`}>
-        {suspect + dead === 0 ? 'all answer' : `${suspect} suspect, ${dead} dead`}
+        {known === 0 ? 'nobody else yet' : suspect + dead === 0 ? 'all answer' : lost}
       </Number>
       <Number href="/services" title="Services" value={String(services.length)}>
-        {unwell === 0 ? 'all healthy' : `${unwell} not healthy`}
+        {services.length === 0 ? 'nothing published' : unwell === 0 ? 'all healthy' : `${unwell} not healthy`}
       </Number>
       <Number title="Up for" value={formatDuration(status.uptimeMs)}>
         state: {status.state}
@@ -132,20 +131,23 @@ function Number(props: { title: string; value: string; href?: string; children: 
 }
 
 function Latest() {
-  const { events, now } = useApp()
+  const { events, node, now } = useApp()
   useEffect(() => {
     if (events.events.value === null) void events.load()
   }, [])
-  const latest = events.shown.value.slice(0, 6)
+  const latest = summary(events.shown.value, node.peers.value, 6)
   return (
     <section class="card" aria-labelledby="latest">
       <h2 id="latest">Latest</h2>
       {latest.length === 0 ? <p class="muted">Nothing has happened yet.</p> : null}
       <ul class="latest">
-        {latest.map((event) => (
+        {latest.map(({ event, title, times }) => (
           <li key={event.id}>
             <Badge tone={severityTone(event.severity)}>{event.severity}</Badge>
-            <span>{event.text || event.kind}</span>
+            <span>
+              <bdi>{title}</bdi>
+              {times === 1 ? null : <b class="times"> ×{times}</b>}
+            </span>
             <span class="muted">{formatAgo(event.at, now.value)}</span>
           </li>
         ))}

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { Peer } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
-import { formatAgo, formatBytes, formatAge, formatRtt, shortId } from '../models/format.ts'
+import { formatAgo, formatBytes, formatRtt, shortId } from '../models/format.ts'
 import { filterPeers } from '../models/peer-list.ts'
 import { Badge } from '../parts/badge.tsx'
 import { Filter } from '../parts/filter.tsx'
@@ -16,7 +16,7 @@ const COLUMNS = ['Name', 'State', 'Path', 'RTT', 'Keys', 'Traffic', 'Roles and t
 export function Peers() {
   const { node } = useApp()
   const filter = useSignal('')
-  const subject = useSignal<string | null>(null)
+  const subject = useSignal<Peer | null>(null)
   const peers = node.peers.value
   if (peers === null) return <Loading label="Waiting for the peers" />
   const shown = filterPeers(peers, filter.value)
@@ -61,13 +61,17 @@ export function Peers() {
           </thead>
           <tbody role="rowgroup">
             {shown.map((peer) => (
-              <PeerRow key={peer.id} peer={peer} peers={peers} onWhy={() => (subject.value = peer.id)} />
+              <PeerRow key={peer.id} peer={peer} peers={peers} onWhy={() => (subject.value = peer)} />
             ))}
           </tbody>
         </table>
       )}
       {subject.value === null ? null : (
-        <WhyDialog subject={subject.value} onClose={() => (subject.value = null)} />
+        <WhyDialog
+          subject={subject.value.id}
+          name={subject.value.name}
+          onClose={() => (subject.value = null)}
+        />
       )}
     </>
   )
@@ -106,9 +110,9 @@ function PeerRow({ peer, peers, onWhy }: { peer: Peer; peers: readonly Peer[]; o
           '–'
         ) : (
           <span>
-            epoch {peer.epoch}
+            <span class="whole">epoch {peer.epoch}</span>
             {peer.rotatedAt === null ? null : (
-              <span class="muted second">{formatAge(now.value - peer.rotatedAt)} old</span>
+              <span class="muted second">{formatAgo(peer.rotatedAt, now.value)}</span>
             )}
           </span>
         )}

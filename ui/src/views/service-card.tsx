@@ -53,7 +53,8 @@ export function ServiceCard(props: { service: Service; onWhy: () => void; onUnpu
           {service.providers.map((provider) => (
             <span key={provider.peer} class="line">
               <Badge tone={provider.healthy ? 'ok' : 'bad'}>{provider.healthy ? 'healthy' : 'failing'}</Badge>{' '}
-              <bdi>{provider.name}</bdi> <span class="muted">{formatRtt(provider.rttMs)}</span>
+              <bdi>{provider.name}</bdi>{' '}
+              <span class="muted">{service.local ? 'this machine' : formatRtt(provider.rttMs)}</span>
             </span>
           ))}
         </dd>

@@ -19,7 +19,9 @@ export function Services() {
   const services = node.services.value
   if (services === null) return <Loading label="Waiting for the services" />
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean)
-  const shown = services.filter((service) => words.every((word) => textOf(service).includes(word)))
+  const shown = services
+    .filter((service) => words.every((word) => textOf(service).includes(word)))
+    .sort((a, b) => a.name.localeCompare(b.name))
   const publish = (
     <button
       type="button"
@@ -67,7 +69,9 @@ export function Services() {
         </ul>
       )}
       {open.value?.dialog === 'publish' ? <PublishDialog onClose={close} /> : null}
-      {open.value?.dialog === 'why' ? <WhyDialog subject={open.value.name} onClose={close} /> : null}
+      {open.value?.dialog === 'why' ? (
+        <WhyDialog subject={open.value.name} name={open.value.name} onClose={close} />
+      ) : null}
       {open.value?.dialog === 'unpublish' ? <UnpublishDialog name={open.value.name} onClose={close} /> : null}
     </>
   )

@@ -5,6 +5,7 @@ import { useApp } from '../context.ts'
 import { Badge } from '../parts/badge.tsx'
 import { Dialog } from '../parts/dialog.tsx'
 import { Problem } from '../parts/problem.tsx'
+import { Prose } from '../parts/prose.tsx'
 import { Loading } from '../parts/states.tsx'
 
 const PATHS = {
@@ -15,8 +16,9 @@ const PATHS = {
 } as const
 const TONES = { reachable: 'ok', unreachable: 'bad', denied: 'warning' } as const
 
-/** Why a peer or a service is reached as it is, or is not: `kith why` in a window. */
-export function WhyDialog({ subject, onClose }: { subject: string; onClose: () => void }) {
+/** Why a peer or a service is reached as it is, or is not: `kith why` in a window. `name` is how people call it. */
+export function WhyDialog(props: { subject: string; name: string; onClose: () => void }) {
+  const { subject, name, onClose } = props
   const { api } = useApp()
   const why = useSignal<Why | null>(null)
   const failure = useSignal<unknown>(null)
@@ -27,7 +29,7 @@ export function WhyDialog({ subject, onClose }: { subject: string; onClose: () =
     )
   }, [subject])
   return (
-    <Dialog title={`Why ${subject}?`} onClose={onClose}>
+    <Dialog title={`Why ${name}?`} onClose={onClose}>
       {failure.value ? <Problem error={failure.value} /> : null}
       {why.value ? <Verdict why={why.value} /> : failure.value ? null : <Loading label="Asking the node" />}
     </Dialog>
@@ -45,7 +47,11 @@ function Verdict({ why }: { why: Why }) {
         {why.reasons.map((reason) => (
           <li key={reason.code}>
             <p>{reason.text}</p>
-            {reason.fix ? <p class="muted">{reason.fix}</p> : null}
+            {reason.fix ? (
+              <p class="muted">
+                <Prose text={reason.fix} />
+              </p>
+            ) : null}
             <code>{reason.code}</code>
           </li>
         ))}

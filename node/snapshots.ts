@@ -1,0 +1,175 @@
+import type { Member } from '../protocols/admission/certificates.ts'
+import { toHex } from '../protocols/common/bytes.ts'
+import { peerIdFromKey } from '../protocols/common/peer-id.ts'
+import type { MemberView } from '../protocols/membership/service.ts'
+import type { ServiceEntry } from '../protocols/naming/directory.ts'
+import { providerName, serviceName } from '../protocols/naming/names.ts'
+import type { Peer, Service, Status, Warning } from './api/schemas.ts'
+import type { RunningMesh } from './compose-mesh.ts'
+import type { ControlledNode } from './control.ts'
+import { systemClock } from './system-ports.ts'
+import { VERSION } from './version.ts'
+
+/** Half a certificate's life: then somebody should do something about it. */
+const CERTIFICATE_WARNING_MS = 15 * 86_400_000
+
+/** `kith status`. */
+export function statusOf(node: ControlledNode): Status {
+  const mesh = node.mesh()
+  const others = mesh?.membership.members().filter((member) => !member.self && member.state !== 'left') ?? []
+  const count = (state: MemberView['state']): number =>
+    others.filter((member) => member.state === state).length
+  const isIsolated = mesh !== undefined && others.length > 0 && count('alive') === 0
+  const document = mesh?.mesh.root.document
+  return {
+    node: { id: node.nodeId, name: mesh?.self.name ?? node.nodeName },
+    mesh:
+      mesh === undefined || document === undefined
+        ? null
+        : {
+            id: Buffer.from(mesh.mesh.root.meshId).toString('hex'),
+            name: document.name,
+            domain: document.domain,
+          },
+    state: node.isJoining() ? 'joining' : mesh === undefined ? 'setup' : isIsolated ? 'isolated' : 'up',
+    roles: [...(mesh?.self.roles ?? [])],
+    listen: mesh?.listen() ?? [],
+    peers: { known: others.length, alive: count('alive'), suspect: count('suspect'), dead: count('dead') },
+    uptimeMs: systemClock.now() - node.startedAt,
+    rssBytes: process.memoryUsage.rss(),
+    version: VERSION,
+    ui: urlOf(node.uiUrl()),
+    dns: portOf(mesh?.services.dnsPort),
+    gateway: portOf(mesh?.services.gatewayPort),
+    warnings: mesh === undefined ? [] : warningsOf(mesh, isIsolated),
+  }
+}
+
+function urlOf(url: string | null): { url: string } | null {
+  return url === null ? null : { url }
+}
+
+function portOf(port: number | null | undefined): { port: number } | null {
+  return port === null || port === undefined ? null : { port }
+}
+
+function warningsOf(mesh: RunningMesh, isIsolated: boolean): Warning[] {
+  const warnings: Warning[] = []
+  if (isIsolated) {
+    warnings.push({
+      code: 'isolated',
+      severity: 'warning',
+      text: 'No other member answers.',
+      fix: 'Check this machine’s network; `kith why PEER` shows what was tried.',
+    })
+  }
+  const clashes = mesh.services.directory().clashes.filter((entry) => entry.provider.id === mesh.self.id)
+  for (const { service } of clashes) {
+    warnings.push({
+      code: 'name-clash',
+      severity: 'warning',
+      text: `"${service.name}" was published earlier by another member; yours answers as ${providerName(service.name, mesh.self.name, mesh.mesh.root.document.domain)}.`,
+      fix: 'Unpublish it here and choose another name.',
+    })
+  }
+  if (mesh.issuer !== null) {
+    warnings.push({
+      code: 'root-not-exported',
+      severity: 'info',
+      text: 'The root key of the mesh lies on this machine only.',
+      fix: 'Copy root.key and x509-root.key from the data directory to a safe place.',
+    })
+  }
+  const leftMs = mesh.self.notAfter - systemClock.now()
+  if (leftMs < CERTIFICATE_WARNING_MS) {
+    warnings.push({
+      code: 'certificate-expires',
+      severity: 'warning',
+      text: `This node's certificate ends on ${new Date(mesh.self.notAfter).toISOString().slice(0, 10)}; 30 days later others stop talking to it.`,
+      fix: 'Join again with a new invite before then.',
+    })
+  }
+  return warnings
+}
+
+/** `kith peers`: everybody but this node. */
+export function peersOf(mesh: RunningMesh | undefined): Peer[] {
+  if (mesh === undefined) return []
+  return mesh.membership
+    .members()
+    .filter((member) => !member.self)
+    .map((member) => {
+      const sessions = mesh.sessions.forPeer(member.id)
+      const newest = sessions.at(-1)
+      const sum = (read: (session: (typeof sessions)[number]) => number): number =>
+        sessions.reduce((total, session) => total + read(session), 0)
+      return {
+        id: member.id,
+        name: member.name,
+        state: member.state,
+        roles: [...member.roles],
+        tags: [...member.tags],
+        path: mesh.pathTo(member.id),
+        via: null,
+        rttMs: member.rttMs,
+        epoch: newest?.epoch ?? null,
+        rotatedAt: newest?.rotatedAt ?? newest?.establishedAt ?? null,
+        rxBytes: sum((session) => session.rxBytes),
+        txBytes: sum((session) => session.txBytes),
+        lastSeen: member.lastSeen,
+        certificate: certificateOf(mesh.proved(member.id)),
+      }
+    })
+}
+
+function certificateOf(member: Member | undefined): Peer['certificate'] {
+  if (member === undefined) return null
+  return { serial: toHex(member.serial), issuer: peerIdFromKey(member.issuer), expires: member.notAfter }
+}
+
+/** `kith services`: every name and who answers for it. */
+export function servicesOf(mesh: RunningMesh | undefined, localLabel: string): Service[] {
+  if (mesh === undefined) return []
+  return [...mesh.services.directory().services.values()].map((entry) => toService(mesh, localLabel, entry))
+}
+
+/** One service this node has just published. */
+export function serviceOf(mesh: RunningMesh, localLabel: string, name: string): Service {
+  const entry = mesh.services.directory().services.get(name)
+  if (entry === undefined) throw new Error(`published "${name}" but it is not in the directory`)
+  return toService(mesh, localLabel, entry)
+}
+
+function toService(mesh: RunningMesh, localLabel: string, entry: ServiceEntry): Service {
+  const { service, provider } = entry
+  const { services } = mesh
+  const fqdn = serviceName(service.name, mesh.mesh.root.document.domain)
+  const endpoint = services.endpoint(entry)
+  const isOwn = provider.id === mesh.self.id
+  const isAlive = provider.state === 'alive' || provider.state === 'suspect'
+  const port =
+    endpoint?.port ?? (service.proto === 'tcp' ? service.port : (services.gatewayPort ?? service.port))
+  return {
+    name: service.name,
+    fqdn,
+    proto: service.proto,
+    providers: [
+      {
+        peer: provider.id,
+        name: provider.name,
+        healthy: isOwn || (service.healthy && isAlive),
+        rttMs: isOwn ? 0 : (mesh.membership.member(provider.id)?.rttMs ?? null),
+      },
+    ],
+    address: endpoint?.address ?? null,
+    port: endpoint?.port ?? null,
+    url: `${service.proto}://${fqdn}:${port}`,
+    localUrl:
+      service.proto === 'http' && services.gatewayPort !== null
+        ? `http://${service.name}.${localLabel}.localhost:${services.gatewayPort}`
+        : null,
+    allowed: [...service.allow],
+    local: isOwn,
+    target: isOwn ? (services.publications.get(service.name)?.target ?? null) : null,
+  }
+}

@@ -1,0 +1,107 @@
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server } from 'node:net'
+import { duplexPair } from 'node:stream'
+import type { EventInput, Store } from '../../protocols/common/ports.ts'
+import { buildDirectory } from '../../protocols/naming/directory.ts'
+import { PublishInputSchema } from '../../node/api/schemas.ts'
+import { createGateway } from '../../node/services/gateway/gateway.ts'
+import type { MeshView, ServiceMember } from '../../node/services/mesh-view.ts'
+import { createProvider, type Provider } from '../../node/services/provider.ts'
+import { openPublications, toRegisteredService } from '../../node/services/publications.ts'
+import { createReach, type Reach } from '../../node/services/reach.ts'
+import { streamPipe } from '../../node/services/socket-pipe.ts'
+
+/** A store that forgets at exit. */
+export function memoryStore(): Store {
+  const map = new Map<string, Uint8Array>()
+  return {
+    get: (key) => Promise.resolve(map.get(key)),
+    put: (key, value) => Promise.resolve(void map.set(key, value)),
+    delete: (key) => Promise.resolve(void map.delete(key)),
+    async *entries(prefix) {
+      for (const key of [...map.keys()].sort())
+        if (key.startsWith(prefix)) yield [key, map.get(key) as Uint8Array]
+    },
+  }
+}
+
+/** What a test publishes. */
+export interface Published {
+  readonly name: string
+  readonly target: string
+  readonly allow?: string[]
+  readonly proto?: 'http' | 'tcp'
+}
+
+/** Provider "nas" and consumer "pc" with its gateway, joined by in-memory streams. */
+export interface World {
+  readonly gatewayPort: number
+  readonly reach: Reach
+  readonly provider: Provider
+  readonly events: EventInput[]
+  publish(input: Published): Promise<void>
+  unpublish(name: string): Promise<void>
+  close(): void
+}
+
+function member(id: string, services: ServiceMember['services']): ServiceMember {
+  const self = id === 'pc'
+  const tags = self ? ['office'] : []
+  const key = new Uint8Array(32)
+  return { id, key, name: id, tags, state: 'alive', addresses: [], services, rttMs: 1, self }
+}
+
+/** Everything between a client's socket and the target's is the real code. */
+export async function makeWorld(): Promise<World> {
+  const events: EventInput[] = []
+  const emit = (event: EventInput): void => void events.push(event)
+  const published = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
+  const own = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
+  const mesh: MeshView = {
+    domain: 'home.internal',
+    self: { id: 'pc', name: 'pc', tags: ['office'] },
+    members: () => [
+      member(
+        'nas',
+        published.list().map((publication) => toRegisteredService(publication)),
+      ),
+      member('pc', []),
+    ],
+    onChange: () => undefined,
+  }
+  const provider = createProvider(published, 'nas', emit)
+  const reach = createReach({
+    mesh,
+    directory: () => buildDirectory(mesh.members()),
+    publications: own,
+    provider: createProvider(own, 'pc', emit),
+    openStream: () => {
+      const [near, far] = duplexPair({ allowHalfOpen: true })
+      void provider.serve(streamPipe(far), mesh.self)
+      return Promise.resolve(streamPipe(near))
+    },
+  })
+  const gateway = createGateway({ reach, domain: 'home.internal', localLabel: 'abcd1234', emit })
+  const listener = createServer({ allowHalfOpen: true }, (socket) => gateway.serve(socket))
+  const gatewayPort = await listening(listener)
+  return {
+    events,
+    reach,
+    provider,
+    gatewayPort,
+    publish: async (input) => void (await published.add(PublishInputSchema.parse(input))),
+    unpublish: (name) => published.remove(name),
+    close() {
+      listener.close()
+      gateway.close()
+      provider.close()
+    },
+  }
+}
+
+/** Listens on a free loopback port. */
+export async function listening(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
