@@ -23,7 +23,7 @@ export function listenFailure(what: string, address: string, port: number, error
     return new ListenError('port-in-use', `Cannot listen on ${where} for ${what}: the port is in use`, {
       cause: error,
     })
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EADDRNOTAVAIL') {
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') {
     return new ListenError(
       'port-forbidden',
       `Cannot listen on ${where} for ${what}: ${(error as Error).message}`,

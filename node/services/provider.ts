@@ -17,13 +17,23 @@ export interface Provider {
   serve(stream: BytePipe, requester: Requester): Promise<void>
   /** A connection to the target of one of our own services. @throws TunnelError `target-refused`, `target-timeout`. */
   connectTarget(publication: Publication): Promise<Duplex>
+  /** Cuts every open stream that would not be let in now; called after what is published, or for whom, has changed. */
+  recheck(): void
   close(): void
+}
+
+/** A stream that was let in. */
+interface Served {
+  readonly service: string
+  readonly requester: Requester
+  cut(error: Error): void
 }
 
 /** @param selfId this node's peer id. */
 export function createProvider(publications: Publications, selfId: string, emit: EmitEvent): Provider {
   const sites = new Map<string, StaticSite>()
   const openStreams = new Map<string, number>()
+  const served = new Set<Served>()
 
   const connectTarget = async (publication: Publication): Promise<Duplex> => {
     const target = publication.resolved
@@ -35,8 +45,8 @@ export function createProvider(publications: Publications, selfId: string, emit:
     return ours
   }
 
-  /** What stands against this request, if anything. */
-  const refusal = (name: string, requester: Requester): TunnelError | undefined => {
+  /** Why this member may not reach the service now, if so. */
+  const denial = (name: string, requester: Requester): TunnelError | undefined => {
     const publication = publications.get(name)
     if (publication === undefined)
       return new TunnelError('service-unknown', `No service "${name}" is published here`)
@@ -46,6 +56,13 @@ export function createProvider(publications: Publications, selfId: string, emit:
         `"${name}" is open to ${publication.allow.join(', ') || 'nobody'}, not to ${requester.name}`,
       )
     }
+    return undefined
+  }
+
+  /** What stands against a new stream, if anything. */
+  const refusal = (name: string, requester: Requester): TunnelError | undefined => {
+    const denied = denial(name, requester)
+    if (denied !== undefined) return denied
     if ((openStreams.get(requester.id) ?? 0) > STREAMS_PER_PEER_MAX) {
       return new TunnelError(
         'too-many-streams',
@@ -55,20 +72,24 @@ export function createProvider(publications: Publications, selfId: string, emit:
     return undefined
   }
 
+  const report = (denied: TunnelError, service: string, requester: Requester): void => {
+    const { code: reason, message: text } = denied
+    if (reason === 'not-allowed')
+      emit({
+        kind: 'service.denied',
+        severity: 'warning',
+        peer: requester.id,
+        reason,
+        text,
+        fields: { service },
+      })
+  }
+
   const serveRequest = async (stream: BytePipe, requester: Requester): Promise<void> => {
     const request = await readServiceRequest(stream)
     const denied = refusal(request.service, requester)
     if (denied !== undefined) {
-      if (denied.code === 'not-allowed') {
-        emit({
-          kind: 'service.denied',
-          severity: 'warning',
-          peer: requester.id,
-          reason: denied.code,
-          text: denied.message,
-          fields: { service: request.service },
-        })
-      }
+      report(denied, request.service, requester)
       return request.refuse(denied.code, denied.message)
     }
     let target: Duplex
@@ -78,14 +99,27 @@ export function createProvider(publications: Publications, selfId: string, emit:
       if (!(error instanceof TunnelError)) throw error
       return request.refuse(error.code, error.message)
     }
-    const accepted = request.accept()
     const local = streamPipe(target)
+    const late = denial(request.service, requester) // it may have been taken away while the target was connected
+    if (late !== undefined) {
+      local.abort(late)
+      report(late, request.service, requester)
+      return request.refuse(late.code, late.message)
+    }
+    const accepted = request.accept()
+    const cut = (error: Error): void => {
+      accepted.abort(error)
+      local.abort(error)
+    }
+    const entry: Served = { service: request.service, requester, cut }
+    served.add(entry)
     try {
       await pipe(accepted, local, accepted)
     } catch (error) {
       // Either end may drop a connection at any time; the other end must then see it dropped too, not wait.
-      accepted.abort(error as Error)
-      local.abort(error as Error)
+      cut(error as Error)
+    } finally {
+      served.delete(entry)
     }
   }
 
@@ -108,6 +142,14 @@ export function createProvider(publications: Publications, selfId: string, emit:
         const left = (openStreams.get(requester.id) ?? 1) - 1
         if (left === 0) openStreams.delete(requester.id)
         else openStreams.set(requester.id, left)
+      }
+    },
+    recheck() {
+      for (const { service, requester, cut } of served) {
+        const denied = denial(service, requester)
+        if (denied === undefined) continue
+        report(denied, service, requester)
+        cut(denied)
       }
     },
     close() {

@@ -33,6 +33,8 @@ export interface Publications {
   get(name: string): Publication | undefined
   /** @throws NamingError, TunnelError `target-invalid`, `too-many-services`. */
   add(input: PublishInput): Promise<Publication>
+  /** Puts back what `add` replaced. */
+  restore(publication: Publication): Promise<void>
   /** @throws TunnelError `service-unknown`. */
   remove(name: string): Promise<void>
 }
@@ -51,6 +53,8 @@ export async function openPublications(
     const stored = StoredSchema.parse(JSON.parse(new TextDecoder().decode(bytes)))
     published.set(key.slice(PREFIX.length), resolve(stored))
   }
+  const save = (stored: z.infer<typeof StoredSchema>): Promise<void> =>
+    store.put(PREFIX + stored.name, new TextEncoder().encode(JSON.stringify(stored)), { sync: true })
   return {
     list: () => [...published.values()],
     get: (name) => published.get(name),
@@ -76,10 +80,14 @@ export async function openPublications(
         crossSite: input.crossSite,
         publishedAt: before?.publishedAt ?? clock.now(),
       }
-      await store.put(PREFIX + input.name, new TextEncoder().encode(JSON.stringify(stored)), { sync: true })
+      await save(stored)
       const publication = resolve(stored)
       published.set(input.name, publication)
       return publication
+    },
+    async restore(publication) {
+      await save(StoredSchema.strip().parse(publication))
+      published.set(publication.name, publication)
     },
     async remove(name) {
       if (!published.has(name))

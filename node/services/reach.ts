@@ -17,6 +17,8 @@ export type OpenStream = (peerId: string) => Promise<BytePipe>
 export interface Reach {
   /** Finds a service by short name, full name or name under its node. @throws TunnelError `service-unknown`. */
   find(name: string): ServiceEntry
+  /** The same service of the same member as it is known now: its state and its rules change while a forward stands. */
+  current(entry: ServiceEntry): ServiceEntry
   /** Connects to the service. @throws TunnelError with the reason. */
   open(entry: ServiceEntry): Promise<BytePipe>
   /** The same as a Node stream, for node:http. */
@@ -75,6 +77,11 @@ export function createReach(init: ReachInit): Reach {
 
   return {
     find,
+    current(entry) {
+      const provider = mesh.members().find((member) => member.id === entry.provider.id)
+      const service = provider?.services.find((candidate) => candidate.name === entry.service.name)
+      return provider === undefined || service === undefined ? entry : { provider, service }
+    },
     open: async (entry) => (isOwn(entry) ? streamPipe(await localTarget(entry)) : openRemote(entry)),
     openStream: async (entry) => (isOwn(entry) ? localTarget(entry) : pipeDuplex(await openRemote(entry))),
   }

@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { createServer, type Server, type Socket } from 'node:net'
 import type { Member } from '../../protocols/admission/certificates.ts'
 import type { Clock, EmitEvent, Store } from '../../protocols/common/ports.ts'
 import type { MembershipService, MemberView } from '../../protocols/membership/service.ts'
@@ -12,20 +10,13 @@ import {
 import { answerQuestion, type LocalEndpoint } from '../../protocols/naming/zone.ts'
 import type { PublishInput } from '../api/schemas.ts'
 import type { Config } from '../config/schema.ts'
-import { startDnsServer, type DnsServer } from '../resolver/dns-server.ts'
-import { listenFailure } from '../listening.ts'
+import type { Answer } from '../resolver/dns-server.ts'
 import { ipOf } from '../transport/addresses.ts'
-import { joinConnection } from './forward.ts'
-import { createGateway, type Gateway } from './gateway/gateway.ts'
-import { openServiceListeners, type ServiceListeners } from './listeners.ts'
+import { startLocal } from './local.ts'
 import type { MeshView, ServiceMember } from './mesh-view.ts'
 import { createProvider, type Provider } from './provider.ts'
 import { openPublications, toRegisteredService, type Publication, type Publications } from './publications.ts'
 import { createReach, type OpenStream, type Reach } from './reach.ts'
-
-/** Ports below 1024 that `--privileged` adds. */
-const DNS_PORT = 53
-const HTTP_PORT = 80
 
 /** What the services of a node are started with. */
 export interface ServicesInit {
@@ -80,16 +71,11 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     provider,
     openStream: init.openStream,
   })
+  const answer: Answer = ({ name, type }) =>
+    answerQuestion({ domain, directory, endpoint, self: self.name, serial }, name, type)
   const local = config.door
     ? undefined
-    : await startLocal(init, reach, (question) => {
-        const answer = answerQuestion(
-          { domain, directory, endpoint, self: self.name, serial },
-          question.name,
-          question.type,
-        )
-        return answer
-      })
+    : await startLocal({ reach, nodeId: self.id, domain, localLabel: init.localLabel, config, answer, emit })
 
   const endpoint = (entry: ServiceEntry): LocalEndpoint | undefined => {
     if (local === undefined) return undefined
@@ -105,6 +91,7 @@ export async function startServices(init: ServicesInit): Promise<Services> {
   }
   const announce = async (): Promise<void> => {
     membership.announce({ services: publications.list().map(toRegisteredService) })
+    provider.recheck()
     await follow()
   }
   mesh.onChange(() => void follow(), stopped.signal)
@@ -120,11 +107,14 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     dnsPort: local?.dns[0]?.port ?? null,
     gatewayPort: local?.gatewayPort ?? null,
     async publish(input) {
+      const before = publications.get(input.name)
       const publication = await publications.add(input)
       try {
         await announce()
       } catch (error) {
-        await publications.remove(input.name) // it did not fit into the record: as if it had never been asked for
+        // It did not fit into the record: as if it had never been asked for.
+        if (before === undefined) await publications.remove(input.name)
+        else await publications.restore(before)
         throw error
       }
       emit({
@@ -145,106 +135,6 @@ export async function startServices(init: ServicesInit): Promise<Services> {
       provider.close()
     },
   }
-}
-
-/** What listens on this machine for its own programs. */
-interface Local {
-  readonly dns: readonly DnsServer[]
-  readonly gatewayPort: number
-  readonly listeners: ServiceListeners
-  stop(): Promise<void>
-}
-
-async function startLocal(
-  init: ServicesInit,
-  reach: Reach,
-  answer: (question: { name: string; type: string }) => ReturnType<typeof answerQuestion>,
-): Promise<Local> {
-  const { config, self, domain, localLabel, emit } = init
-  const gateway = createGateway({ reach, domain, localLabel, emit })
-  const connections = new Set<Socket>()
-  const first = await listenGateway(gateway, connections, config.gateway.address, config.gateway.port)
-  const gatewayPort = first.port
-  const servers = [first.server]
-  const dns: DnsServer[] = []
-  const close = async (): Promise<void> => {
-    await Promise.all(dns.map((server) => server.close()))
-    gateway.close()
-    for (const connection of connections) connection.destroy()
-    for (const server of servers) {
-      server.close()
-      await once(server, 'close')
-    }
-  }
-  try {
-    dns.push(await startDnsServer('127.0.0.1', config.dns.port, answer))
-    if (config.privileged) {
-      servers.push((await listenGateway(gateway, connections, config.gateway.address, HTTP_PORT)).server)
-      dns.push(await startDnsServer('127.0.0.1', DNS_PORT, answer))
-    }
-  } catch (error) {
-    await close()
-    throw error
-  }
-  const listeners = openServiceListeners({
-    nodeId: self.id,
-    gatewayPort,
-    extraHttpPorts: config.privileged ? [HTTP_PORT] : [],
-    hasOwnAddresses: process.platform === 'linux',
-    accept: (connection, entry) => acceptLocal(gateway, reach, emit, connection, entry),
-    emit,
-  })
-  return {
-    dns,
-    gatewayPort,
-    listeners,
-    async stop() {
-      await listeners.close()
-      await close()
-    },
-  }
-}
-
-async function listenGateway(
-  gateway: Gateway,
-  connections: Set<Socket>,
-  address: string,
-  port: number,
-): Promise<{ port: number; server: Server }> {
-  const server = createServer({ noDelay: true }, (connection) => {
-    connections.add(connection)
-    connection.on('close', () => connections.delete(connection))
-    gateway.serve(connection)
-  })
-  try {
-    server.listen({ host: address, port })
-    await once(server, 'listening')
-  } catch (error) {
-    throw listenFailure('the gateway', address, port, error)
-  }
-  const bound = server.address()
-  return { server, port: typeof bound === 'object' && bound !== null ? bound.port : port }
-}
-
-/** HTTP goes through the gateway's checks; anything else is joined byte by byte. */
-function acceptLocal(
-  gateway: Gateway,
-  reach: Reach,
-  emit: EmitEvent,
-  connection: Socket,
-  entry: ServiceEntry,
-): void {
-  if (entry.service.proto === 'http') return gateway.serve(connection)
-  void joinConnection(reach, connection, entry, (error) => {
-    emit({
-      kind: 'service.failed',
-      severity: 'notice',
-      peer: entry.provider.id,
-      reason: (error as { code?: string }).code ?? 'stream-failed',
-      text: error.message,
-      fields: { service: entry.service.name },
-    })
-  })
 }
 
 function meshView(

@@ -1,0 +1,105 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import test from 'ava'
+import type { Directory } from '../../protocols/naming/directory.ts'
+import { openForward } from '../../node/services/forward.ts'
+import { openServiceListeners } from '../../node/services/listeners.ts'
+import { listening, makeWorld } from './world.ts'
+
+async function makeEcho(): Promise<{ port: number; close(): void }> {
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    socket.pipe(socket)
+  })
+  return { port: await listening(server), close: () => void server.close() }
+}
+
+for (const change of ['narrowed', 'unpublished'] as const) {
+  test(`a stream that is open when its service is ${change} is cut, not only refused the next time`, async (t) => {
+    const world = await makeWorld()
+    const echo = await makeEcho()
+    const target = `tcp://127.0.0.1:${echo.port}`
+    await world.publish({ name: 'echo', target })
+    await world.publish({ name: 'other', target })
+    const open = async (name: string) => {
+      const stream = await world.reach.openStream(world.reach.find(name))
+      stream.on('error', () => undefined)
+      stream.write('one')
+      await once(stream, 'data')
+      return stream
+    }
+    const [stream, other] = await Promise.all([open('echo'), open('other')])
+    const closed = new Promise((resolve) => stream.once('close', resolve))
+    if (change === 'narrowed') await world.publish({ name: 'echo', target, allow: ['peer:somebody'] })
+    else await world.unpublish('echo')
+    world.provider.recheck()
+    await closed
+    other.write('two')
+    t.is(String((await once(other, 'data'))[0]), 'two')
+    other.destroy()
+    if (change === 'narrowed') t.is(world.events.at(-1)?.kind, 'service.denied')
+    world.close()
+    echo.close()
+  })
+}
+
+test('a forward opened while its provider was down works once the provider is back', async (t) => {
+  const world = await makeWorld()
+  const echo = await makeEcho()
+  await world.publish({ name: 'echo', target: `tcp://127.0.0.1:${echo.port}` })
+  const alive = world.reach.find('echo')
+  const dead = { ...alive, provider: { ...alive.provider, state: 'dead' as const } }
+  const stop = new AbortController()
+  const { port } = await openForward(world.reach, dead, 0, () => undefined, stop.signal)
+  const socket: Socket = connect(port, '127.0.0.1')
+  socket.write('hello')
+  t.is(String((await once(socket, 'data'))[0]), 'hello')
+  socket.destroy()
+  stop.abort()
+  world.close()
+  echo.close()
+})
+
+test('a service that cannot be listened for is reported once, not at every change of the table', async (t) => {
+  const kinds: string[] = []
+  const listeners = openServiceListeners({
+    nodeId: 'pc',
+    gatewayPort: 4743,
+    extraHttpPorts: [],
+    hasOwnAddresses: true,
+    accept: (connection) => void connection.destroy(),
+    emit: ({ kind }) => kinds.push(kind),
+  })
+  const service = {
+    name: 'ssh',
+    proto: 'tcp' as const,
+    port: 65_535,
+    healthy: true,
+    allow: [],
+    crossSite: false,
+    publishedAt: 1,
+  }
+  const provider = {
+    id: 'nas',
+    key: new Uint8Array(32),
+    name: 'nas',
+    state: 'alive' as const,
+    addresses: [],
+    services: [service],
+  }
+  const blocker = createServer()
+  blocker.listen(65_535, '0.0.0.0')
+  await once(blocker, 'listening')
+  const directory: Directory = {
+    services: new Map([['ssh', { service, provider }]]),
+    nodes: new Map(),
+    clashes: [],
+  }
+  for (let i = 0; i < 3; i++) await listeners.update(directory)
+  t.deepEqual(kinds, ['service.not-listening'])
+  blocker.close()
+  await once(blocker, 'close')
+  await listeners.update(directory)
+  t.not(listeners.endpoint('ssh'), undefined)
+  await listeners.close()
+})
