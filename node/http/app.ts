@@ -4,7 +4,6 @@ import helmet from 'koa-helmet'
 import { apiMiddleware } from './api.ts'
 import type { ApiParts } from './api.ts'
 import type { Asset, Assets } from './assets.ts'
-import { denialKind } from './denials.ts'
 import type { Denials } from './denials.ts'
 import { HttpError } from './errors.ts'
 import { failureOf } from './failure.ts'
@@ -31,8 +30,7 @@ export function browserApp(parts: BrowserParts): Koa {
     try {
       await next()
     } catch (error) {
-      const kind = error instanceof HttpError ? denialKind(error.code) : undefined
-      if (kind && error instanceof HttpError) parts.denials.record(kind, error.code, ctx.method)
+      if (error instanceof HttpError) parts.denials.record(error.code, ctx.method)
       throw error
     }
   })

@@ -2,20 +2,26 @@ import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
 import { DENIAL_WINDOW_MS, DENIALS_PER_WINDOW_MAX } from './limits.ts'
 
 /** Kinds of refused requests that become events (and lines for Fail2Ban later). */
-export type DenialKind = 'host.denied' | 'csrf.denied' | 'auth.failed'
+type DenialKind = 'host.denied' | 'csrf.denied' | 'auth.failed'
 
-const TEXTS: Readonly<Record<DenialKind, string>> = {
-  'host.denied': 'The dashboard was asked for under a name that is not its own, and refused',
-  'csrf.denied': 'Another site, or a tab without write token, tried to use the dashboard, and was refused',
-  'auth.failed': 'A login link that is spent or never existed was opened',
-}
-
-/** The kind of event a refusal is, undefined for those that say nothing about an attacker. */
-export function denialKind(code: string): DenialKind | undefined {
-  if (code === 'host-denied') return 'host.denied'
-  if (code === 'origin-denied' || code === 'write-token-missing') return 'csrf.denied'
-  if (code === 'login-link-spent') return 'auth.failed'
-  return undefined
+/** The refusals that say something about an attacker, by their code. */
+const DENIALS: Readonly<Record<string, { kind: DenialKind; text: string }>> = {
+  'host-denied': {
+    kind: 'host.denied',
+    text: 'Refused: the dashboard was asked for under a name that is not its own.',
+  },
+  'origin-denied': {
+    kind: 'csrf.denied',
+    text: 'Refused: another site tried to use the dashboard.',
+  },
+  'write-token-missing': {
+    kind: 'csrf.denied',
+    text: 'Refused: a tab without write token tried to change something.',
+  },
+  'login-link-spent': {
+    kind: 'auth.failed',
+    text: 'Refused: a login link that is spent, or never existed, was opened.',
+  },
 }
 
 /**
@@ -32,7 +38,11 @@ export class Denials {
     this.#emit = emit
   }
 
-  record(kind: DenialKind, reason: string, method: string): void {
+  /** Notes a request refused with `code`; codes that say nothing about an attacker are passed over. */
+  record(code: string, method: string): void {
+    const denial = DENIALS[code]
+    if (denial === undefined) return
+    const { kind, text } = denial
     const now = this.#clock.now()
     let window = this.#windows.get(kind)
     if (!window || now - window.startedAt >= DENIAL_WINDOW_MS || now < window.startedAt) {
@@ -47,6 +57,6 @@ export class Denials {
     // Neither Host nor path: both are the attacker's text, and a path may hold a login code.
     const fields = { method: method.slice(0, 16), suppressed: window.suppressed }
     window.suppressed = 0
-    this.#emit({ kind, severity: 'warning', reason, text: TEXTS[kind], fields })
+    this.#emit({ kind, severity: 'warning', reason: code, text, fields })
   }
 }

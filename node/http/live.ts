@@ -7,7 +7,6 @@ import type { ReasonTable } from '../../protocols/common/errors.ts'
 import type { ChangeTopic, Control } from '../api/control.ts'
 import { LiveMessageSchema } from '../api/schemas.ts'
 import type { LiveMessage } from '../api/schemas.ts'
-import { denialKind } from './denials.ts'
 import type { Denials } from './denials.ts'
 import { HttpError } from './errors.ts'
 import { failureOf } from './failure.ts'
@@ -94,8 +93,7 @@ export class Live {
   #refuse(stream: Duplex, request: IncomingMessage, error: unknown): void {
     const { status, body } = failureOf(error, this.#parts.reasons)
     if (status === 500) this.#parts.logError(error)
-    const kind = denialKind(body.error.code)
-    if (kind) this.#parts.denials.record(kind, body.error.code, request.method ?? '')
+    this.#parts.denials.record(body.error.code, request.method ?? '')
     const text = JSON.stringify(body)
     stream.end(
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +

@@ -17,7 +17,8 @@ export function plainPage(
   const body = paragraphs.map((text) => `<p>${withCode(text)}</p>`).join('')
   const anchor = link ? `<p><a href="${escapeHtml(link.href)}">${escapeHtml(link.text)}</a></p>` : ''
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(title)} · Kith</title>
-<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="stylesheet" href="/plain.css"></head>
+<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="/plain.css"></head>
 <body><main><h1>${escapeHtml(title)}</h1>${body}${anchor}</main></body></html>
 `
 }

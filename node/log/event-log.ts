@@ -11,7 +11,7 @@ const SEVERITIES: readonly Severity[] = ['info', 'notice', 'warning', 'alert']
 /** The append-only record of what happened on this node, with consecutive ids from 1. */
 export interface EventLog {
   append(event: EventInput): LogEvent
-  /** Newest last. */
+  /** Newest last: with `since` the first ones after that id, without it the newest ones. */
   list(filter: { since?: number; severity?: Severity; limit?: number }): LogEvent[]
   /** Calls back for each new event until the signal aborts. */
   subscribe(listener: (event: LogEvent) => void, signal: AbortSignal): void
@@ -56,11 +56,13 @@ export async function openEventLog(
       for (const listener of listeners) listener(event)
       return event
     },
-    list({ since = 0, severity = 'info', limit = EVENTS_IN_MEMORY }) {
+    list({ since, severity = 'info', limit = EVENTS_IN_MEMORY }) {
       const least = SEVERITIES.indexOf(severity)
-      return recent
-        .filter((event) => event.id > since && SEVERITIES.indexOf(event.severity) >= least)
-        .slice(-limit)
+      const matching = recent.filter(
+        (event) => event.id > (since ?? 0) && SEVERITIES.indexOf(event.severity) >= least,
+      )
+      // A reader that says how far it got goes on from there: the newest would leave a gap it cannot see.
+      return since === undefined ? matching.slice(-limit) : matching.slice(0, limit)
     },
     subscribe(listener, signal) {
       if (signal.aborted) return

@@ -1,7 +1,7 @@
 import { toHex } from '../../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import type { Clock, EmitEvent, Random, Signer, Store } from '../../protocols/common/ports.ts'
-import { issueMember } from '../../protocols/admission/certificates.ts'
+import { issueMember, type Member } from '../../protocols/admission/certificates.ts'
 import { AdmissionError } from '../../protocols/admission/errors.ts'
 import { makeInvite } from '../../protocols/admission/invite.ts'
 import {
@@ -25,6 +25,7 @@ import {
   type MemberRole,
   type Reach,
 } from '../../protocols/admission/wire.ts'
+import { isIssuedBy } from './own-certificate.ts'
 
 const INVITE_PREFIX = 'invite/i/'
 const REDEMPTION_PREFIX = 'invite/r/'
@@ -125,6 +126,29 @@ export class Issuer {
     const answer = await this.#decide(request, now)
     const meshId = root.meshId
     return sealAnswer({ request, meshId, issuer: signer, answer, ephemeral: random.bytes(32), now })
+  }
+
+  /**
+   * Fresh credentials for a member this node admitted, with what its present certificate grants.
+   * @throws AdmissionError `join-not-issuer`.
+   */
+  renew(member: Member): Uint8Array {
+    const { root, signer, authorityCertificate, random, clock } = this.#init
+    if (!isIssuedBy(member, signer.publicKey))
+      throw new AdmissionError('join-not-issuer', `${member.name} was admitted by ${peerIdFromKey(member.issuer)}`)
+    const { key: subject, name, roles, tags } = member
+    return issueMember({
+      meshId: root.meshId,
+      authoritySigner: signer,
+      authorityCertificate,
+      subject,
+      name,
+      roles,
+      tags,
+      serial: random.bytes(16),
+      nonce: random.bytes(16),
+      now: clock.now(),
+    })
   }
 
   async #decide(request: ReadJoinRequest, now: number): Promise<Answer> {

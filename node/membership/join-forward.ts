@@ -105,7 +105,7 @@ export class JoinForward {
 }
 
 /** The first frame of a stream. Rejects when the stream ends before, or `signal` aborts. */
-function readFrame(stream: Stream, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+export function readFrame(stream: Stream, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
   const reader = new FrameReader(maxBytes)
   return new Promise((resolve, reject) => {
     const ended = () => reject(new MalformedError('stream ended before a whole frame'))

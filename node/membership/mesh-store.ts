@@ -34,6 +34,11 @@ export async function saveMesh(store: Store, mesh: StoredMesh): Promise<void> {
   await store.put(ROOT_KEY, mesh.root.bytes, sync)
 }
 
+/** Replaces this node's credentials by renewed ones. */
+export function saveCredentials(store: Store, credentials: Uint8Array): Promise<void> {
+  return store.put(CREDENTIALS_KEY, credentials, { sync: true })
+}
+
 /**
  * The mesh this node is in, null when it is in none.
  * @throws MalformedError when the store was damaged.

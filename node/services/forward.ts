@@ -49,7 +49,7 @@ export async function openForward(
   server.on('connection', (connection) => {
     connections.add(connection)
     connection.on('close', () => connections.delete(connection))
-    void joinConnection(reach, connection, entry, onFailure)
+    void joinConnection(reach, connection, reach.current(entry), onFailure)
   })
   try {
     server.listen({ host: address, port })

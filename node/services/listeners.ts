@@ -45,6 +45,8 @@ interface Listener {
 /** Starts with no listener; `update` opens and closes them. */
 export function openServiceListeners(init: ServiceListenersInit): ServiceListeners {
   const listeners = new Map<string, Listener>()
+  /** Services that could not be listened for, tried again at each change but reported once. */
+  const failing = new Map<string, number>()
   let updating = Promise.resolve()
 
   const apply = async (directory: Directory): Promise<void> => {
@@ -57,10 +59,18 @@ export function openServiceListeners(init: ServiceListenersInit): ServiceListene
         await closeListener(listener)
       }
     }
+    for (const name of failing.keys()) if (!directory.services.has(name)) failing.delete(name)
     for (const [name, entry] of directory.services) {
       if (listeners.has(name) || listeners.size >= SERVICE_LISTENERS_MAX) continue
-      const listener = await openListener(init, entry)
-      if (listener !== undefined) listeners.set(name, listener)
+      const port = wantedPort(entry, init.gatewayPort)
+      const outcome = await openListener(init, entry)
+      if (outcome instanceof Error) {
+        if (failing.get(name) !== port) report(init, entry, outcome)
+        failing.set(name, port)
+      } else {
+        failing.delete(name)
+        listeners.set(name, outcome)
+      }
     }
   }
   return {
@@ -84,9 +94,9 @@ function wantedPort(entry: ServiceEntry, gatewayPort: number): number {
   return entry.service.proto === 'tcp' ? entry.service.port : gatewayPort
 }
 
-async function openListener(init: ServiceListenersInit, entry: ServiceEntry): Promise<Listener | undefined> {
+async function openListener(init: ServiceListenersInit, entry: ServiceEntry): Promise<Listener | Error> {
   const port = wantedPort(entry, init.gatewayPort)
-  let failure: unknown
+  let failure = new Error('no address was tried')
   for (let attempt = 0; attempt < LOOPBACK_PROBES; attempt += 1) {
     const address = loopbackAddress(init.nodeId, entry.service.name, attempt)
     const listener: Listener = { endpoint: { address, port }, servers: [], connections: new Set(), entry }
@@ -101,14 +111,17 @@ async function openListener(init: ServiceListenersInit, entry: ServiceEntry): Pr
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') break
     }
   }
+  return failure
+}
+
+function report(init: ServiceListenersInit, entry: ServiceEntry, failure: Error): void {
   init.emit({
     kind: 'service.not-listening',
     severity: 'notice',
     reason: (failure as { code?: string }).code ?? 'port-in-use',
-    text: `${(failure as Error).message}; it stays reachable by the gateway port and \`kith forward\``,
+    text: `${failure.message}; it stays reachable by the gateway port and \`kith forward\``,
     fields: { service: entry.service.name },
   })
-  return undefined
 }
 
 async function listen(init: ServiceListenersInit, listener: Listener, port: number): Promise<void> {

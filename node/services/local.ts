@@ -16,6 +16,9 @@ const HTTP_PORT = 80
 /** Browsers try both for `*.localhost`: a port left to others on one of them would be theirs to answer on. */
 const LOOPBACK = ['127.0.0.1', '::1']
 
+/** Open connections to the gateway on one address. */
+const CONNECTIONS_MAX = 4096
+
 /** What `startLocal` needs. */
 export interface LocalInit {
   readonly reach: Reach
@@ -117,11 +120,13 @@ class Entrance {
   }
 
   async #open(address: string, port: number): Promise<number> {
-    const server = createServer({ noDelay: true }, (connection) => {
+    // An upgraded connection is joined as it is, half-closes included.
+    const server = createServer({ noDelay: true, allowHalfOpen: true }, (connection) => {
       this.#connections.add(connection)
       connection.on('close', () => this.#connections.delete(connection))
       this.#gateway.serve(connection)
     })
+    server.maxConnections = CONNECTIONS_MAX
     try {
       server.listen({ host: address, port, ipv6Only: address === '::1' })
       await once(server, 'listening')

@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from 'node:net'
 import type { Address } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -7,10 +8,11 @@ const ANNOUNCED_MAX = 8
 type Locality = 'loopback' | 'private' | 'public'
 const DIAL_ORDER: readonly Locality[] = ['private', 'public', 'loopback']
 
-/** The IP address of a multiaddr, without the zone; undefined for names and circuits. */
+/** The IP address of a multiaddr, without the zone; undefined for names, circuits and whatever else another member wrote. */
 export function ipOf(address: string): string | undefined {
-  const parts = address.split('/')
-  return parts[1] === 'ip4' || parts[1] === 'ip6' ? parts[2] : undefined
+  const [, protocol, ip = ''] = address.split('/')
+  const isValid = (protocol === 'ip4' && isIPv4(ip)) || (protocol === 'ip6' && isIPv6(ip) && !ip.includes('%'))
+  return isValid ? ip : undefined
 }
 
 /** Where an address leads, by the special-purpose registries (RFC 6890). */

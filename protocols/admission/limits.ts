@@ -38,7 +38,7 @@ export const INVITE_USES_MAX = 1_000
 export const INVITE_TTL_MAX_MS = 30 * 86_400_000
 /** Live and remembered invites of one issuer; at the limit creating one is refused with `invite-limit`. */
 export const LEDGER_INVITES_MAX = 1_000
-/** After expiry an invite is remembered so long, so that a repeated request still gets its answer and others the right reason. */
+/** After expiry an invite is remembered so long, so that a repeated request still gets its answer and others the right reason; a redeemed one as long as its certificates can be believed. */
 export const LEDGER_RETENTION_MS = 7 * 86_400_000
 
 /** Join request: far above the 400 bytes of a real one. Agrees with the join exchange of the secure channel. */

@@ -1,11 +1,13 @@
 import { equalBytes, toHex } from '../common/bytes.ts'
 import type { AdmissionCode } from './errors.ts'
 import {
+  GRACE_MS,
   INVITE_TTL_MAX_MS,
   INVITE_USES_MAX,
   JOIN_SKEW_MS,
   LEDGER_INVITES_MAX,
   LEDGER_RETENTION_MS,
+  MEMBER_LIFETIME_MS,
 } from './limits.ts'
 import type { MemberRole } from './wire.ts'
 
@@ -171,9 +173,19 @@ function grantedToOther(ledger: InviteLedger, name: string, joiner: Uint8Array):
 function sweep(ledger: InviteLedger, now: number): LedgerEffect[] {
   const effects: LedgerEffect[] = []
   for (const [id, { record, redemptions }] of ledger.invites) {
-    if (record.expires + LEDGER_RETENTION_MS > now) continue
+    if (rememberedUntil(record, redemptions.values()) > now) continue
     ledger.invites.delete(id)
     effects.push({ type: 'forget', inviteId: record.inviteId, redemptions: [...redemptions.values()] })
   }
   return effects
+}
+
+/**
+ * A name stays taken while the certificate behind it may still be believed: rules such as `peer:laptop` speak of names, and the
+ * member table forgets who was away for a day.
+ */
+function rememberedUntil(record: InviteRecord, redemptions: Iterable<Redemption>): number {
+  let until = record.expires + LEDGER_RETENTION_MS
+  for (const { issuedAt } of redemptions) until = Math.max(until, issuedAt + MEMBER_LIFETIME_MS + GRACE_MS)
+  return until
 }

@@ -6,6 +6,7 @@ import type { Revoked } from '../admission/certificates.ts'
 import { id8Of, type Root } from '../admission/root.ts'
 import type { MemberRole } from '../admission/wire.ts'
 import { signRegistration } from '../registry/entry.ts'
+import { RegistryError } from '../registry/errors.ts'
 import { MEMBERS_MAX } from '../registry/limits.ts'
 import type { TableRow } from '../registry/table.ts'
 import { entryFormat, type MemberEntry, type Registration } from '../registry/wire.ts'
@@ -69,8 +70,10 @@ export interface MembershipInit {
 const INCARNATION_KEY = 'membership/incarnation'
 const ENTRY_PREFIX = 'm/'
 const incarnationFormat = cborFormat('incarnation', row({ incarnation: uint() }), 16)
-/** For sizing an announcement: a sequence number of full width. */
-const WIDE_SEQ = 2 ** 40
+/** For sizing an announcement: a number of full width. */
+const WIDE = 2 ** 40
+/** Addresses that services must leave room for. */
+const ADDRESSES_LEAST = 2
 
 /** Protocol id of a mesh. */
 export function membershipProtocol(meshId: Uint8Array): string {
@@ -88,12 +91,15 @@ export class MembershipService {
   readonly #listeners = new Set<(ids: readonly string[]) => void>()
   readonly #writes = new Set<Promise<void>>()
   readonly #opening = new Set<Connection>()
+  /** What is to be announced, before addresses that do not fit are left out. */
+  #wanted: Announcement
   #state: MembershipState | null = null
   #stopTick: (() => void) | null = null
   #stopping = false
 
   constructor(init: MembershipInit) {
     this.#init = init
+    this.#wanted = init.announcement
     this.#protocol = membershipProtocol(init.root.meshId)
     this.#streams = new NeighbourStreams(
       {
@@ -117,7 +123,11 @@ export class MembershipService {
     const incarnation = Math.max(stored + 1, clock.now())
     await store.put(INCARNATION_KEY, incarnationFormat.encode({ incarnation }), { sync: true })
     const entries = await this.#storedEntries()
-    this.#state = createMembership({ ...this.#init, incarnation, stored: entries }, clock.now())
+    const announcement = fitted(this.#wanted, this.#init, 0)
+    this.#state = createMembership(
+      { ...this.#init, announcement, incarnation, stored: entries },
+      clock.now(),
+    )
     await network.handle(this.#protocol, this.#inbound, {
       runOnLimitedConnection: true,
       maxInboundStreams: 2,
@@ -146,15 +156,15 @@ export class MembershipService {
 
   /**
    * Changes what this node says of itself; unnamed parts stay. At once, or within a second of the announcement before.
-   * @throws RegistryError `registration-too-big`.
+   * Addresses, best first, are left out where they do not fit: a new network interface must not stop a node full of services.
+   * @throws RegistryError `registration-too-big` for services that leave no room for two addresses.
    */
   announce(change: Partial<Announcement>): void {
-    const state = this.#started()
-    const announcement = { ...state.self.announcement, ...change }
-    const { signer, bootNonce, incarnation } = state.self
-    const now = this.#init.clock.now()
-    const trial = ownRegistration(signer.publicKey, { incarnation, announcement }, WIDE_SEQ, bootNonce, now)
-    signRegistration(trial, this.#init.root.meshId, signer)
+    this.#started()
+    const wanted = { ...this.#wanted, ...change }
+    const least = change.services === undefined ? 0 : Math.min(ADDRESSES_LEAST, wanted.addresses.length)
+    const announcement = fitted(wanted, this.#init, least)
+    this.#wanted = wanted
     this.#step({ type: 'announce', announcement })
   }
 
@@ -361,5 +371,27 @@ function viewOf(state: MembershipState, { id, key, verified }: TableRow): Member
     lastSeen: verdict?.lastSeen ?? null,
     rttMs: state.links.get(id)?.rttMs ?? null,
     self: id === state.self.id,
+  }
+}
+
+/** With as many of the addresses as fit into one record. @throws RegistryError `registration-too-big` when not even `least` do. */
+function fitted(
+  wanted: Announcement,
+  { root, signer }: Pick<MembershipInit, 'root' | 'signer'>,
+  least: number,
+): Announcement {
+  for (let count = wanted.addresses.length; ; count--) {
+    const announcement = { ...wanted, addresses: wanted.addresses.slice(0, count) }
+    const from = { incarnation: WIDE, announcement }
+    try {
+      signRegistration(
+        ownRegistration(signer.publicKey, from, WIDE, new Uint8Array(8), WIDE),
+        root.meshId,
+        signer,
+      )
+      return announcement
+    } catch (error) {
+      if (!(error instanceof RegistryError) || count <= least) throw error
+    }
   }
 }

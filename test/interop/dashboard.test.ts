@@ -102,6 +102,7 @@ story('the wizard founds a mesh, and its login link works once', async (t) => {
   t.regex((await again.textContent('main')) ?? '', /spent/)
   await inspect(t, again, 'spent link')
   await again.close()
+  t.true((await eventsOf(a.node)).some(({ kind }) => kind === 'auth.failed'))
 })
 
 story('an invite made in one dashboard is pasted into another, and both see each other live', async (t) => {

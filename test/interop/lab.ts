@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { createClient, type Client } from '../../node/cli/client.ts'
 import type { Peer, Status } from '../../node/api/schemas.ts'
 import type { Ready } from '../../node/compose.ts'
-import { canMakeNamespaces, hasCommand } from '../programs.ts'
+import { canMakeNamespaces, daemon, hasCommand } from '../programs.ts'
 
 /*
  * Machines for tests: network namespaces joined by veth pairs, with real nodes and real programs in them. Everything lies in
@@ -27,10 +27,16 @@ const START_TIMEOUT_MS = 30_000
 const RUN_TIMEOUT_MS = 60_000
 
 /** Why namespace tests cannot run here; undefined when they can. With `CI=true` they must, and fail instead of being skipped. */
-export function reasonToSkip(...commands: readonly string[]): string | undefined {
+export function reasonToSkip(
+  commands: readonly string[],
+  daemons: readonly string[] = [],
+): string | undefined {
   if (process.env['CI'] === 'true') return undefined
   if (!canMakeNamespaces()) return 'needs root and `ip` on Linux to make network namespaces'
-  const missing = commands.filter((command) => !hasCommand(command))
+  const missing = [
+    ...commands.filter((command) => !hasCommand(command)),
+    ...daemons.filter((name) => daemon(name) === undefined),
+  ]
   return missing.length === 0 ? undefined : `needs ${missing.join(', ')}`
 }
 

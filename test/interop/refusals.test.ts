@@ -65,7 +65,7 @@ function tryUp(data: string, flags: readonly string[]): Promise<Finished> {
 const INVITES: [title: string, code: string, invite: () => Promise<string> | string][] = [
   ['an expired invite', 'invite-expired', () => expired()],
   ['an invite that was used', 'invite-used-up', () => usedUp],
-  ['an invite with one character changed', 'invite-tampered', () => flipped(fresh(), 0.6)],
+  ['an invite with one character changed', 'invite-tampered', () => flipped(fresh())],
   ['an invite cut short', 'invite-malformed', async () => (await fresh()).slice(0, -30)],
   ['a link that is no invite', 'invite-malformed', () => 'kith://join/nothing'],
   ['a file that does not exist', 'invite-unreadable', () => 'invite.txt'],
@@ -378,10 +378,10 @@ async function expired(): Promise<string> {
   return invite
 }
 
-/** The same invite with the character at this part of its length replaced by another of the alphabet. */
-async function flipped(text: Promise<string>, at: number): Promise<string> {
+/** The same invite with one character of the signature at its end replaced by another of the alphabet. */
+async function flipped(text: Promise<string>): Promise<string> {
   const invite = await text
-  const index = Math.floor(invite.length * at)
+  const index = invite.length - 20
   return `${invite.slice(0, index)}${invite[index] === 'A' ? 'B' : 'A'}${invite.slice(index + 1)}`
 }
 

@@ -6,7 +6,7 @@ import { Lab, reasonToSkip, until, type LabNode } from './lab.ts'
  * A newcomer that cannot reach the node that made its invite: a ── b ── c, and no route between a and c. Member b is the door.
  */
 
-const skip = reasonToSkip('curl')
+const skip = reasonToSkip(['curl'])
 if (skip !== undefined) process.stderr.write(`three nodes: skipped, ${skip}\n`)
 const story = skip === undefined ? test.serial : test.serial.skip
 
@@ -91,6 +91,8 @@ story(`of ${RIVALS} machines that bring one single-use invite at once, exactly o
   for (const outcome of outcomes)
     if (outcome.status === 'rejected') t.regex((outcome.reason as Error).message, /\[invite-used-up\]/)
   await until('a to know the one that got in', async () => (await a.status()).peers.known === 3)
+  for (const [i, { status }] of outcomes.entries()) if (status === 'fulfilled') await rivals[i]?.stop()
+  await until('the mesh to see it leave', async () => (await a.status()).peers.alive === 2)
 })
 
 story('after the whole mesh lost power, all three find each other', async (t) => {

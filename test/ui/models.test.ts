@@ -1,8 +1,9 @@
 import test from 'ava'
 import fc from 'fast-check'
-import type { LogEvent, Session } from '../../node/api/schemas.ts'
+import type { LogEvent, Peer, Session } from '../../node/api/schemas.ts'
 import type { Api, LiveHandlers } from '../../ui/src/api.ts'
 import { createEventModel } from '../../ui/src/models/event-model.ts'
+import { eventTitle, summary } from '../../ui/src/models/event-text.ts'
 import { formatAgo, formatBytes, formatDuration, formatRtt, shortId } from '../../ui/src/models/format.ts'
 import { createNodeModel } from '../../ui/src/models/node-model.ts'
 import { filterPeers, serviceHealth } from '../../ui/src/models/peer-list.ts'
@@ -265,4 +266,30 @@ test('the theme goes round and is kept; a broken value means the system decides'
   theme.next()
   theme.next()
   t.deepEqual(saved, ['light', 'dark', 'system'])
+})
+
+test('an event without text is put into words, and repetitions in a row are counted', (t) => {
+  const peers = [{ id: 'id of attic', name: 'attic' }] as Peer[]
+  const event = (given: Partial<LogEvent>): LogEvent => ({
+    id: 1,
+    at: 0,
+    kind: 'member.died',
+    severity: 'warning',
+    peer: null,
+    reason: null,
+    text: '',
+    fields: {},
+    ...given,
+  })
+  const died = event({ peer: 'id of attic' })
+  t.is(eventTitle(died, peers), 'Member died: attic')
+  t.is(eventTitle(died, null), 'Member died')
+  const published = event({ kind: 'service.published', fields: { service: 'wiki' } })
+  t.is(eventTitle(published, peers), 'Service published: wiki')
+  t.is(eventTitle(event({ text: 'As it says.' }), peers), 'As it says.')
+  const rows = summary([died, died, published, died, event({ severity: 'info' })], peers, 3)
+  t.deepEqual(
+    rows.map(({ title, times }) => `${title} ${times}`),
+    ['Member died: attic 2', 'Service published: wiki 1', 'Member died: attic 1'],
+  )
 })

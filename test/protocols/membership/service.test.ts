@@ -147,7 +147,27 @@ test.serial(
       { length: 8 },
       (_, i) => `/dns4/${'x'.repeat(50)}.${'y'.repeat(50)}.example/tcp/${i}`,
     )
-    t.throws(() => b.service.announce({ addresses: [...big, ...big] }), { code: 'registration-too-big' })
+    const before = b.service.member(b.id)?.registration?.addresses ?? []
+    b.service.announce({ addresses: [...big, ...big] })
+    await until(() => a.service.member(b.id)?.registration?.addresses[0] === big[0])
+    t.deepEqual(a.service.member(b.id)?.registration?.addresses, big, 'as many as a record holds')
+    const wide = (name: string) => ({
+      name,
+      proto: 'http' as const,
+      port: 80,
+      tags: [],
+      allow: Array.from({ length: 8 }, (_, i) => `peer:${'n'.repeat(20)}${i}`),
+      crossSite: false,
+      healthy: true,
+      publishedAt: Date.now(),
+    })
+    t.throws(() => b.service.announce({ services: ['a', 'b', 'c', 'd', 'e', 'f'].map(wide) }), {
+      code: 'registration-too-big',
+    })
+    b.service.announce({ services: ['a', 'b', 'c', 'd'].map(wide) })
+    await until(() => a.service.member(b.id)?.registration?.services.length === 4)
+    t.true((a.service.member(b.id)?.registration?.addresses.length ?? 0) >= 2, 'the first addresses stay')
+    b.service.announce({ addresses: before })
 
     await c.service.stop({ leave: true })
     await c.libp2p.stop()

@@ -5,7 +5,7 @@ import { useEffect } from 'preact/hooks'
 import type { Status } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
 import { formatAgo, formatBytes, formatDuration } from '../models/format.ts'
-import { summary } from '../models/event-text.ts'
+import { peerName, summary } from '../models/event-text.ts'
 import { serviceHealth } from '../models/peer-list.ts'
 import { Badge, severityTone } from '../parts/badge.tsx'
 import { Icon } from '../parts/icon.tsx'
@@ -135,7 +135,8 @@ function Latest() {
   useEffect(() => {
     if (events.events.value === null) void events.load()
   }, [])
-  const latest = summary(events.shown.value, node.peers.value, 6)
+  const peers = node.peers.value
+  const latest = summary(events.shown.value, peers, 6)
   return (
     <section class="card" aria-labelledby="latest">
       <h2 id="latest">Latest</h2>
@@ -146,6 +147,7 @@ function Latest() {
             <Badge tone={severityTone(event.severity)}>{event.severity}</Badge>
             <span>
               <bdi>{title}</bdi>
+              {event.text && event.peer ? <bdi class="muted"> {peerName(event, peers)}</bdi> : null}
               {times === 1 ? null : <b class="times"> ×{times}</b>}
             </span>
             <span class="muted">{formatAgo(event.at, now.value)}</span>

@@ -52,7 +52,7 @@ function Verdict({ why }: { why: Why }) {
                 <Prose text={reason.fix} />
               </p>
             ) : null}
-            <code>{reason.code}</code>
+            {reason.code === 'ok' ? null : <code>{reason.code}</code>}
           </li>
         ))}
       </ol>
