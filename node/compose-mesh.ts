@@ -3,9 +3,10 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { parseBootstrapAddresses, validBootstrapAddresses } from '../bootstrap/addresses.ts'
 import type { Target } from '../bootstrap/reconnect.ts'
 import { ReconnectLoop } from '../bootstrap/reconnect-loop.ts'
-import { checkCredentials, type Member } from '../protocols/admission/certificates.ts'
+import type { Member } from '../protocols/admission/certificates.ts'
 import { id8Of } from '../protocols/admission/root.ts'
 import { compareBytes } from '../protocols/common/bytes.ts'
+import { peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { EmitEvent, Signer, Store } from '../protocols/common/ports.ts'
 import { MembershipService } from '../protocols/membership/service.ts'
 import { joinDoor } from '../protocols/secure-channel/exchange.ts'
@@ -20,7 +21,9 @@ import { createDoor } from './membership/door.ts'
 import { createGatekeeper } from './membership/gatekeeper.ts'
 import { Issuer } from './membership/issuer.ts'
 import { JoinForward } from './membership/join-forward.ts'
-import type { StoredMesh } from './membership/mesh-store.ts'
+import { saveCredentials, type StoredMesh } from './membership/mesh-store.ts'
+import { OwnCertificate } from './membership/own-certificate.ts'
+import { Renewal } from './membership/renewal.ts'
 import { storedServices } from './services/publications.ts'
 import { startServices, type Services } from './services/services.ts'
 import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
@@ -77,31 +80,53 @@ export interface RunningMesh {
 export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   const { mesh, signer, store, config, emit } = init
   const { root } = mesh
-  const self = ownMember(init)
   const sessions = new SessionRegistry()
   /** Parts that others name before they exist: the transport needs the door, the door needs the transport. */
-  const later: { membership?: MembershipService; forward?: JoinForward; network?: MeshNode } = {}
+  const later: {
+    membership?: MembershipService
+    forward?: JoinForward
+    network?: MeshNode
+    renewal?: Renewal
+  } = {}
   const members = (): MembershipService => started(later.membership)
   const addressesOf = (id: string): string[] =>
     (later.membership?.member(id)?.registration?.addresses ?? []).map((address) => `${address}/p2p/${id}`)
-  const doors = (): string[] => doorsOf(self.id, started(later.network), members(), addressesOf)
+  const selfId = peerIdFromKey(signer.publicKey)
+  const doors = (): string[] => doorsOf(selfId, started(later.network), members(), addressesOf)
+  const issuer = mesh.authority === null ? null : await openIssuer(init, mesh.authority, members, doors)
+  const issue = issuer === null ? null : (member: Member): Uint8Array => issuer.renew(member)
+  const own = new OwnCertificate({
+    root,
+    selfKey: signer.publicKey,
+    credentials: mesh.credentials,
+    clock: systemClock,
+    timers: systemTimers,
+    emit,
+    issue,
+    ask: (issuerId, signal) => started(later.renewal).ask(issuerId, signal),
+    save: (credentials) => saveCredentials(store, credentials),
+    renewed: (credentials) => later.membership?.renew(credentials),
+  })
+  if (issue !== null) await own.renewIfDue() // before anybody sees the old one
+  const self = own.member
 
   const gatekeeper = createGatekeeper(
     {
       root,
       clock: systemClock,
       emit,
+      // An authority itself lets those in whose certificate ended lately: how else could they have it renewed?
       authorityReachable: (issuers) =>
-        mesh.authority !== null ||
+        mesh.authority === null &&
         (later.membership?.members() ?? []).some(
           (member) => member.state === 'alive' && issuers.has(member.id),
         ),
     },
     self,
   )
-  const issuer = mesh.authority === null ? null : await openIssuer(init, mesh.authority, members, doors)
   const redeem = issuer === null ? null : (request: Uint8Array): Promise<Uint8Array> => issuer.redeem(request)
   const network = await startTransport(init, {
+    own,
     gatekeeper,
     sessions,
     redeem,
@@ -126,7 +151,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     network,
     root,
     signer,
-    credentials: mesh.credentials,
+    credentials: own.credentials,
     announcement: {
       addresses: announcedAddresses(network.getMultiaddrs()),
       relays: [],
@@ -139,15 +164,27 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     emit,
     authorityReachable: () => gatekeeper.authorityReachable(),
   })
-  Object.assign(later, { membership, forward })
+  const renewal = new Renewal({
+    network,
+    meshId: root.meshId,
+    openStream: (id, protocol, signal) => connections.openStream(id, protocol, signal),
+    proved: (id) => gatekeeper.proved(id),
+    issue,
+    emit,
+  })
+  Object.assign(later, { membership, forward, renewal })
   await membership.start()
   cleanup.defer(() => membership.stop())
   await forward.start()
   cleanup.defer(() => forward.stop())
+  await renewal.start()
+  cleanup.defer(() => renewal.stop())
+  own.start()
+  cleanup.defer(() => own.stop())
   network.addEventListener('self:peer:update', () =>
     membership.announce({ addresses: announcedAddresses(network.getMultiaddrs()) }),
   )
-  const reconnect = startReconnecting(init, self.id, network, membership, connections, addressesOf)
+  const reconnect = startReconnecting(init, selfId, network, membership, connections, addressesOf)
   cleanup.defer(() => reconnect.stop())
   const lastFailure = (id: string): { code: string; text: string } | undefined =>
     sessions.lastFailure(id) ?? reconnect.lastFailure(id) ?? undefined
@@ -176,6 +213,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     config,
     store,
     clock: systemClock,
+    timers: systemTimers,
     emit,
     openStream: openTunnel,
   })
@@ -196,7 +234,9 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   const running = cleanup.move()
   return {
     mesh,
-    self,
+    get self() {
+      return own.member
+    },
     membership,
     sessions,
     services,
@@ -228,19 +268,6 @@ async function stopNetwork(network: MeshNode): Promise<void> {
   await network.stop()
 }
 
-/** This node by its own certificate, which must hold as anybody's: an expired one is used only while nobody could renew it. */
-function ownMember({ mesh, signer }: MeshInit): Member {
-  const own = checkCredentials({
-    root: mesh.root,
-    credentials: mesh.credentials,
-    peerKey: signer.publicKey,
-    now: systemClock.now(),
-    authorityReachable: false,
-  })
-  if (!own.ok) throw new TunnelError('no-mesh', `This node's own certificate does not hold: ${own.text}`)
-  return own.member
-}
-
 function openIssuer(
   init: MeshInit,
   authorityCertificate: Uint8Array,
@@ -266,6 +293,7 @@ function openIssuer(
 
 /** What the transport needs of the parts around it. */
 interface TransportParts {
+  readonly own: OwnCertificate
   readonly gatekeeper: ReturnType<typeof createGatekeeper>
   readonly sessions: SessionRegistry
   readonly redeem: ((request: Uint8Array) => Promise<Uint8Array>) | null
@@ -290,14 +318,13 @@ function startTransport(
     id8: id8Of(meshId),
     listen: config.listen,
     announce: config.announce,
-    clock: systemClock,
     emit,
     protocols: [protocolId(meshId, 'member'), protocolId(meshId, 'join')],
     encrypters: [
       secureChannel({
         ...identity,
         defer: queueMicrotask,
-        credentials: () => mesh.credentials,
+        credentials: () => parts.own.credentials,
         checkPeer: (claim) => parts.gatekeeper.checkPeer(claim),
         sessions: parts.sessions,
       }),

@@ -6,7 +6,7 @@ import { readInvite } from '../protocols/admission/invite.ts'
 import { id8Of } from '../protocols/admission/root.ts'
 import { compareBytes, toHex } from '../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
-import type { EmitEvent } from '../protocols/common/ports.ts'
+import type { EmitEvent, EventInput } from '../protocols/common/ports.ts'
 import { ed25519Signer } from '../protocols/common/signing.ts'
 import type { LoginLink } from './api/schemas.ts'
 import { startMesh, type RunningMesh } from './compose-mesh.ts'
@@ -17,6 +17,7 @@ import { createDashboard, type Dashboard } from './http/dashboard.ts'
 import { FIRST_LOGIN_LINK_TTL_MS } from './http/limits.ts'
 import { openEventLog, type EventLog } from './log/event-log.ts'
 import { createLogger, type Logger } from './log/logger.ts'
+import { withQuota } from './log/quota.ts'
 import { foundMesh, ROOT_KEY_FILE, type SecretStore } from './membership/founding.ts'
 import { joinMesh } from './membership/joiner.ts'
 import { forgetMesh, loadMesh, saveMesh, type StoredMesh } from './membership/mesh-store.ts'
@@ -173,7 +174,9 @@ class Node implements RunningNode {
     })
   }
 
-  readonly #emit: EmitEvent = (event) => {
+  readonly #emit: EmitEvent = withQuota((event) => this.#record(event), systemClock)
+
+  #record(event: EventInput): void {
     this.#events?.append(event)
     const fields = {
       ...event.fields,
@@ -294,6 +297,7 @@ class Node implements RunningNode {
       startedAt: this.#startedAt,
       localLabel: this.#label,
       events: this.#events as EventLog,
+      emit: this.#emit,
       configEntries: loaded.entries,
       mesh: () => this.#mesh,
       isJoining: () => this.#isJoining,

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import type { EmitEvent } from '../protocols/common/ports.ts'
 import { KithError } from '../protocols/common/errors.ts'
 import type { MemberView } from '../protocols/membership/service.ts'
 import { TunnelError } from '../protocols/tunnel/errors.ts'
@@ -28,6 +29,7 @@ export interface ControlledNode {
   readonly startedAt: number
   readonly localLabel: string
   readonly events: EventLog
+  readonly emit: EmitEvent
   readonly configEntries: readonly ConfigEntry[]
   /** Undefined while in no mesh. */
   mesh(): RunningMesh | undefined
@@ -103,13 +105,13 @@ export function createControl(node: ControlledNode): Control {
     events: (filter) => node.events.list(filter),
     onEvent: (listener, signal) => node.events.subscribe(listener, signal),
     onChange: (listener, signal) => watch(node, listener, signal),
-    emit: (event) => void node.events.append(event),
+    emit: node.emit,
     config: () => [...node.configEntries],
     async forward({ name, port }, signal) {
       const mesh = inMesh()
       const entry = mesh.services.reach.find(name)
       const failed = (error: Error): void => {
-        node.events.append({
+        node.emit({
           kind: 'forward.failed',
           severity: 'notice',
           peer: entry.provider.id,

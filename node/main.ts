@@ -12,5 +12,14 @@ process.on('uncaughtException', (error) => {
   process.exit(70)
 })
 
+// A reader that leaves (`kith peers | head -1`, a terminal that closes) ends a command, but never the node.
+const isNode = process.argv.slice(2).some((word) => word === 'up' || word === 'start')
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    if (!isNode) process.exit(0)
+  })
+}
+
 const { runProgram } = await import('./cli/program.ts')
 process.exitCode = await runProgram(process.argv.slice(2))

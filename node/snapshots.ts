@@ -10,8 +10,8 @@ import type { ControlledNode } from './control.ts'
 import { systemClock } from './system-ports.ts'
 import { VERSION } from './version.ts'
 
-/** Half a certificate's life: then somebody should do something about it. */
-const CERTIFICATE_WARNING_MS = 15 * 86_400_000
+/** Renewal is tried from 15 days before the end; when it did not work for five, a person should look. */
+const CERTIFICATE_WARNING_MS = 10 * 86_400_000
 
 /** `kith status`. */
 export function statusOf(node: ControlledNode): Status {
@@ -82,11 +82,15 @@ function warningsOf(mesh: RunningMesh, isIsolated: boolean): Warning[] {
   }
   const leftMs = mesh.self.notAfter - systemClock.now()
   if (leftMs < CERTIFICATE_WARNING_MS) {
+    const date = new Date(mesh.self.notAfter).toISOString().slice(0, 10)
     warnings.push({
-      code: 'certificate-expires',
-      severity: 'warning',
-      text: `This node's certificate ends on ${new Date(mesh.self.notAfter).toISOString().slice(0, 10)}; 30 days later others stop talking to it.`,
-      fix: 'Join again with a new invite before then.',
+      code: leftMs > 0 ? 'certificate-expires' : 'certificate-expired-grace',
+      severity: leftMs > 0 ? 'warning' : 'alert',
+      text:
+        leftMs > 0
+          ? `This node's certificate ends on ${date} and could not be renewed.`
+          : `This node's certificate ended on ${date}; others refuse it while the node that admitted it runs, and all do 30 days later.`,
+      fix: 'Let it reach the node that admitted it: renewal is automatic. `kith events` tells why it failed.',
     })
   }
   return warnings
@@ -157,7 +161,7 @@ function toService(mesh: RunningMesh, localLabel: string, entry: ServiceEntry): 
       {
         peer: provider.id,
         name: provider.name,
-        healthy: isOwn || (service.healthy && isAlive),
+        healthy: service.healthy && (isOwn || isAlive),
         rttMs: isOwn ? 0 : (mesh.membership.member(provider.id)?.rttMs ?? null),
       },
     ],

@@ -88,6 +88,12 @@ export const ServiceSchema = z.object({
   target: z.string().nullable(),
 })
 
+/** How the owner checks a service: `tcp` (a connection), `http:/path` (an answer below 500) or `none`. */
+export const HealthSchema = z
+  .string()
+  .max(256)
+  .regex(/^(tcp|none|http:\/\S*)$/, { error: 'expected tcp, none or http:/path' })
+
 /** Body of `kith publish`. */
 export const PublishInputSchema = z.strictObject({
   name: LabelSchema,
@@ -96,6 +102,7 @@ export const PublishInputSchema = z.strictObject({
   tags: z.array(TagSchema).max(16).default([]),
   allow: z.array(SubjectSchema).max(32).default(['members']),
   crossSite: z.boolean().default(false),
+  health: HealthSchema.default('tcp'),
 })
 
 /** Body of `kith found`. */

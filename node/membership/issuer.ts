@@ -61,6 +61,7 @@ export class Issuer {
   readonly #init: IssuerInit
   #ledger: InviteLedger
   #writes: Promise<void> = Promise.resolve()
+  #isStale = false
 
   private constructor(init: IssuerInit, ledger: InviteLedger) {
     this.#init = init
@@ -135,7 +136,10 @@ export class Issuer {
   renew(member: Member): Uint8Array {
     const { root, signer, authorityCertificate, random, clock } = this.#init
     if (!isIssuedBy(member, signer.publicKey))
-      throw new AdmissionError('join-not-issuer', `${member.name} was admitted by ${peerIdFromKey(member.issuer)}`)
+      throw new AdmissionError(
+        'join-not-issuer',
+        `${member.name} was admitted by ${peerIdFromKey(member.issuer)}`,
+      )
     const { key: subject, name, roles, tags } = member
     return issueMember({
       meshId: root.meshId,
@@ -199,19 +203,30 @@ export class Issuer {
     throw new Error('the ledger neither admitted nor refused')
   }
 
-  /** Steps at once, so that order decides; resolves when this and all earlier steps are on the disk. */
-  async #step(event: LedgerEvent, now: number): Promise<LedgerEffect[]> {
-    const effects = step(this.#ledger, event, now)
-    const write = this.#writes.then(() => this.#persist(effects))
-    // A later step must not fail for an earlier one's disk; the earlier caller gets the error.
-    this.#writes = write.catch(() => this.#reload())
-    await write
-    return effects
+  /** Steps one after another, in the order of asking, each on the disk before the next: the book is never ahead of the disk. */
+  #step(event: LedgerEvent, now: number): Promise<LedgerEffect[]> {
+    const stepped = this.#writes.then(async () => {
+      if (this.#isStale) await this.#reload()
+      const effects = step(this.#ledger, event, now)
+      try {
+        await this.#persist(effects)
+      } catch (error) {
+        this.#isStale = true
+        throw error
+      }
+      return effects
+    })
+    this.#writes = stepped.then(
+      () => undefined,
+      () => undefined, // the caller has the error; the next step reads the book anew
+    )
+    return stepped
   }
 
   /** After a failed write the book in memory is ahead of the disk: the disk is what counts. */
   async #reload(): Promise<void> {
     this.#ledger = await loadLedger(this.#init.store)
+    this.#isStale = false
   }
 
   async #persist(effects: readonly LedgerEffect[]): Promise<void> {

@@ -67,6 +67,7 @@ export class JoinForward {
     try {
       stream = await this.#init.openStream(issuerPeerId, this.#protocol, signal)
       const reply = readFrame(stream, JOIN_REPLY_BYTES_MAX, signal)
+      reply.catch(() => undefined) // awaited below; a failing send must not leave it unhandled, which ends the process
       stream.send(lengthPrefixed(request))
       const bytes = await reply
       await stream.close({ signal })
@@ -121,5 +122,6 @@ export function readFrame(stream: Stream, maxBytes: number, signal: AbortSignal)
       }
     })
     if (signal.aborted) reject(signal.reason as Error)
+    if (stream.status === 'reset' || stream.status === 'aborted') ended() // before anybody listened
   })
 }

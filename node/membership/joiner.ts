@@ -3,6 +3,7 @@ import type { Member } from '../../protocols/admission/certificates.ts'
 import { AdmissionError, type AdmissionCode } from '../../protocols/admission/errors.ts'
 import { readInvite, type Invite } from '../../protocols/admission/invite.ts'
 import { makeJoinRequest, openReply, type JoinOutcome } from '../../protocols/admission/join.ts'
+import { KithError } from '../../protocols/common/errors.ts'
 import { validBootstrapAddresses, type BootstrapAddress } from '../../bootstrap/addresses.ts'
 import { saveMesh, type StoredMesh } from './mesh-store.ts'
 
@@ -90,7 +91,9 @@ async function tryDoor(
     reply = await input.exchange(door, pending.bytes, invite.body.meshId, either)
   } catch (cause) {
     signal?.throwIfAborted()
-    const code: AdmissionCode = 'invite-issuer-unreachable'
+    // The door speaks to nobody whose clock is wrong: that is the reason, and not that it cannot be reached.
+    const isSkewed = cause instanceof KithError && cause.code === 'clock-skew'
+    const code: AdmissionCode = isSkewed ? 'clock-skew' : 'invite-issuer-unreachable'
     return new AdmissionError(
       code,
       `door ${door.address}: ${cause instanceof Error ? cause.message : String(cause)}`,

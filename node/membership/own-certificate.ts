@@ -50,7 +50,10 @@ export class OwnCertificate {
     this.#init = init
     this.#credentials = init.credentials
     const now = init.clock.now()
-    this.#member = this.#check(init.credentials, init.issue === null ? now : Math.min(now, endOf(init.credentials)))
+    this.#member = this.#check(
+      init.credentials,
+      init.issue === null ? now : Math.min(now, endOf(init.credentials)),
+    )
   }
 
   get credentials(): Uint8Array {
@@ -84,7 +87,10 @@ export class OwnCertificate {
           : issue(this.#member)
       const member = this.#check(credentials, clock.now())
       if (member.name !== name || member.notAfter <= notAfter)
-        throw new AdmissionError('join-reply-invalid', 'the renewed certificate is no renewal of the present one')
+        throw new AdmissionError(
+          'join-reply-invalid',
+          'the renewed certificate is no renewal of the present one',
+        )
       await save(credentials)
       this.#credentials = credentials
       this.#member = member

@@ -72,7 +72,11 @@ export function startHealthChecks(init: HealthInit): HealthChecks {
       failures.delete(name)
       unhealthy.delete(name)
     }
-    const changes = await Promise.all(published.map(async (publication) => settle(publication.name, await failureOf(publication, init.connect))))
+    const changes = await Promise.all(
+      published.map(async (publication) =>
+        settle(publication.name, await failureOf(publication, init.connect)),
+      ),
+    )
     if (changes.includes(true)) init.changed()
   }
   let checking = Promise.resolve()
@@ -82,7 +86,10 @@ export function startHealthChecks(init: HealthInit): HealthChecks {
   return { isHealthy: (name) => !unhealthy.has(name), checkAll: check, stop }
 }
 
-async function failureOf(publication: Publication, connect: HealthInit['connect']): Promise<Error | undefined> {
+async function failureOf(
+  publication: Publication,
+  connect: HealthInit['connect'],
+): Promise<Error | undefined> {
   const spec = parseHealthSpec(publication.health)
   if (spec.kind === 'none') return undefined
   try {
@@ -100,7 +107,13 @@ async function askOverHttp(stream: Duplex, path: string): Promise<void> {
   const agent = new Agent({ keepAlive: false })
   agent.createConnection = () => stream
   const signal = AbortSignal.timeout(HTTP_ANSWER_TIMEOUT_MS)
-  const asked = request({ agent, path, method: 'GET', headers: { host: 'localhost', 'user-agent': 'kith-health' }, signal })
+  const asked = request({
+    agent,
+    path,
+    method: 'GET',
+    headers: { host: 'localhost', 'user-agent': 'kith-health' },
+    signal,
+  })
   asked.on('response', (answer) => {
     answer.resume()
     resolve(answer.statusCode ?? 0)

@@ -19,6 +19,7 @@ const StoredSchema = z.strictObject({
   allow: z.array(z.string()),
   crossSite: z.boolean(),
   publishedAt: z.number(),
+  health: z.string().default('tcp'),
 })
 
 /** A service this node provides. */
@@ -78,6 +79,7 @@ export async function openPublications(
         tags: input.tags,
         allow: input.allow,
         crossSite: input.crossSite,
+        health: input.health,
         publishedAt: before?.publishedAt ?? clock.now(),
       }
       await save(stored)
@@ -101,7 +103,7 @@ export async function openPublications(
 /** What is published, for the first announcement of a node: one without services would take them away for a moment. */
 export async function storedServices(store: Store, clock: Clock): Promise<RegisteredService[]> {
   const publications = await openPublications(store, clock, () => undefined)
-  return publications.list().map(toRegisteredService)
+  return publications.list().map((publication) => toRegisteredService(publication, true))
 }
 
 /** A folder that has vanished since must not keep the node from starting: it is a target that refuses, like a stopped program. */
@@ -116,7 +118,7 @@ function resolve(stored: z.infer<typeof StoredSchema>): Publication {
 }
 
 /** The publication as the registration record shows it to others; the target stays private. */
-export function toRegisteredService(publication: Publication): RegisteredService {
+export function toRegisteredService(publication: Publication, healthy: boolean): RegisteredService {
   const { name, proto, port, tags, allow, crossSite, publishedAt } = publication
-  return { name, proto, port, tags, allow, crossSite, healthy: true, publishedAt }
+  return { name, proto, port, tags, allow, crossSite, healthy, publishedAt }
 }

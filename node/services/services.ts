@@ -1,5 +1,5 @@
 import type { Member } from '../../protocols/admission/certificates.ts'
-import type { Clock, EmitEvent, Store } from '../../protocols/common/ports.ts'
+import type { Clock, EmitEvent, Store, Timers } from '../../protocols/common/ports.ts'
 import type { MembershipService, MemberView } from '../../protocols/membership/service.ts'
 import {
   buildDirectory,
@@ -8,10 +8,12 @@ import {
   type ServiceEntry,
 } from '../../protocols/naming/directory.ts'
 import { answerQuestion, type LocalEndpoint } from '../../protocols/naming/zone.ts'
+import type { RegisteredService } from '../../protocols/registry/wire.ts'
 import type { PublishInput } from '../api/schemas.ts'
 import type { Config } from '../config/schema.ts'
 import type { Answer } from '../resolver/dns-server.ts'
 import { ipOf } from '../transport/addresses.ts'
+import { startHealthChecks } from './health.ts'
 import { startLocal } from './local.ts'
 import type { MeshView, ServiceMember } from './mesh-view.ts'
 import { createProvider, type Provider } from './provider.ts'
@@ -27,6 +29,7 @@ export interface ServicesInit {
   readonly config: Config
   readonly store: Store
   readonly clock: Clock
+  readonly timers: Timers
   readonly emit: EmitEvent
   readonly openStream: OpenStream
 }
@@ -62,8 +65,19 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     return owner === undefined || owner.id === self.id ? undefined : owner.name
   }
   const publications = await openPublications(store, clock, ownerOf)
-  ownServices = () => publications.list().map(toRegisteredService)
   const provider = createProvider(publications, self.id, emit)
+  const health = startHealthChecks({
+    publications: () => publications.list(),
+    connect: (publication) => provider.connectTarget(publication),
+    timers: init.timers,
+    emit,
+    changed: () => void announce(),
+  })
+  const registered = (): RegisteredService[] =>
+    publications
+      .list()
+      .map((publication) => toRegisteredService(publication, health.isHealthy(publication.name)))
+  ownServices = registered
   const reach = createReach({
     mesh,
     directory: () => directory,
@@ -90,7 +104,7 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     await local?.listeners.update(directory)
   }
   const announce = async (): Promise<void> => {
-    membership.announce({ services: publications.list().map(toRegisteredService) })
+    membership.announce({ services: registered() })
     provider.recheck()
     await follow()
   }
@@ -122,6 +136,7 @@ export async function startServices(init: ServicesInit): Promise<Services> {
         severity: 'info',
         fields: { service: input.name, proto: publication.proto },
       })
+      void health.checkAll()
       return publication
     },
     async unpublish(name) {
@@ -131,6 +146,7 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     },
     async stop() {
       stopped.abort()
+      health.stop()
       await local?.stop()
       provider.close()
     },

@@ -11,7 +11,8 @@ const DIAL_ORDER: readonly Locality[] = ['private', 'public', 'loopback']
 /** The IP address of a multiaddr, without the zone; undefined for names, circuits and whatever else another member wrote. */
 export function ipOf(address: string): string | undefined {
   const [, protocol, ip = ''] = address.split('/')
-  const isValid = (protocol === 'ip4' && isIPv4(ip)) || (protocol === 'ip6' && isIPv6(ip) && !ip.includes('%'))
+  const isValid =
+    (protocol === 'ip4' && isIPv4(ip)) || (protocol === 'ip6' && isIPv6(ip) && !ip.includes('%'))
   return isValid ? ip : undefined
 }
 

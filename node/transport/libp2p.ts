@@ -6,7 +6,7 @@ import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
-import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
+import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { VERSION } from '../version.ts'
 import { byLocality } from './addresses.ts'
 import { listenError } from './listen-error.ts'
@@ -32,7 +32,6 @@ export interface MeshNodeInit {
   readonly encrypters: readonly ((components: never) => ConnectionEncrypter)[]
   /** Their protocol ids; a connection that begins with none of them is closed unanswered. */
   readonly protocols: readonly string[]
-  readonly clock: Clock
   readonly emit: EmitEvent
 }
 
@@ -74,7 +73,7 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
           outboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
         }),
       ],
-      connectionProtector: strangerGuard(init.protocols, init.clock, init.emit),
+      connectionProtector: strangerGuard(init.protocols, init.emit),
       connectionEncrypters: init.encrypters as ((components: unknown) => ConnectionEncrypter)[],
       streamMuxers: [
         yamux({

@@ -1,11 +1,8 @@
 import type { AbortOptions, ConnectionProtector, MessageStream } from '@libp2p/interface'
 import { byteStream } from '@libp2p/utils'
 import { compareBytes, concat } from '../../protocols/common/bytes.ts'
-import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
+import type { EmitEvent } from '../../protocols/common/ports.ts'
 
-/** Reports in one minute; a port scan must not push everything else out of the event log. */
-const REPORTS_PER_MINUTE = 20
-const MINUTE_MS = 60_000
 /** What every libp2p dialler says first, with its length before it. */
 const GREETING = new TextEncoder().encode('\u0013/multistream/1.0.0\n')
 
@@ -16,16 +13,11 @@ const GREETING = new TextEncoder().encode('\u0013/multistream/1.0.0\n')
  * `connection.refused` event. libp2p calls this hook for private networks, before anything else reads the connection.
  * @param protocols ids of our channels, below 128 characters.
  */
-export function strangerGuard(
-  protocols: readonly string[],
-  clock: Clock,
-  emit: EmitEvent,
-): () => ConnectionProtector {
+export function strangerGuard(protocols: readonly string[], emit: EmitEvent): () => ConnectionProtector {
   const openings = protocols.map((protocol) => {
     const line = new TextEncoder().encode(`${protocol}\n`)
     return concat(GREETING, concat(Uint8Array.of(line.length), line))
   })
-  const report = limitedReports(clock, emit)
   return () => ({
     async protect(connection, options) {
       if (connection.direction === 'outbound') return connection
@@ -34,7 +26,13 @@ export function strangerGuard(
         return connection
       } catch (error) {
         connection.abort(error as Error)
-        report('remoteAddr' in connection ? String(connection.remoteAddr) : '')
+        emit({
+          kind: 'connection.refused',
+          severity: 'notice',
+          reason: 'stranger-refused',
+          text: (error as Error).message,
+          fields: { from: 'remoteAddr' in connection ? String(connection.remoteAddr) : '' },
+        })
         throw error
       }
     },
@@ -63,23 +61,4 @@ async function readOpening(
   }
   bytes.unwrap()
   connection.unshift(read)
-}
-
-function limitedReports(clock: Clock, emit: EmitEvent): (from: string) => void {
-  let minute = 0
-  let reports = 0
-  return (from) => {
-    const now = Math.floor(clock.now() / MINUTE_MS)
-    if (now !== minute) [minute, reports] = [now, 0]
-    reports += 1
-    if (reports > REPORTS_PER_MINUTE) return
-    const rest = reports === REPORTS_PER_MINUTE ? '; more in this minute are not reported' : ''
-    emit({
-      kind: 'connection.refused',
-      severity: 'notice',
-      reason: 'stranger-refused',
-      text: `it speaks no protocol of this mesh${rest}`,
-      fields: { from },
-    })
-  }
 }

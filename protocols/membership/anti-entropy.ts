@@ -3,7 +3,14 @@ import { BUCKETS } from '../registry/limits.ts'
 import { bucketOf, rowHash, type TableRow } from '../registry/table.ts'
 import { carry } from './gossip.ts'
 import { verdictOf } from './liveness.ts'
-import { AE_BYTES_MAX, AE_INTERVAL_MS, AE_ITEMS_MAX, AE_SHARED_WANTS_MAX, AE_TIMEOUT_MS, DIFFER_MS } from './limits.ts'
+import {
+  AE_BYTES_MAX,
+  AE_INTERVAL_MS,
+  AE_ITEMS_MAX,
+  AE_SHARED_WANTS_MAX,
+  AE_TIMEOUT_MS,
+  DIFFER_MS,
+} from './limits.ts'
 import { send, type Context, type Link } from './state.ts'
 import { KIND, packRecords, type CarriedEntry, type Records } from './wire.ts'
 

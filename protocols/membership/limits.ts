@@ -84,7 +84,7 @@ export const ANNOUNCE_INTERVAL_MS = 1_000
 /** A third of the lease: two renewals may be lost. */
 export const RENEW_MS = 8 * 3_600_000
 /** Changed entries are written so often; they come back by anti-entropy if lost. */
-export const PERSIST_MS = 10_000
+export const PERSIST_MS = 1_000
 /** Ended leases are looked for so often. */
 export const SWEEP_MS = 60_000
 /** Own newer records taken over in this time before the identity counts as copied. */

@@ -124,10 +124,7 @@ export class MembershipService {
     await store.put(INCARNATION_KEY, incarnationFormat.encode({ incarnation }), { sync: true })
     const entries = await this.#storedEntries()
     const announcement = fitted(this.#wanted, this.#init, 0)
-    this.#state = createMembership(
-      { ...this.#init, announcement, incarnation, stored: entries },
-      clock.now(),
-    )
+    this.#state = createMembership({ ...this.#init, announcement, incarnation, stored: entries }, clock.now())
     await network.handle(this.#protocol, this.#inbound, {
       runOnLimitedConnection: true,
       maxInboundStreams: 2,

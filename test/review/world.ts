@@ -63,7 +63,7 @@ export async function makeWorld(): Promise<World> {
     members: () => [
       member(
         'nas',
-        published.list().map((publication) => toRegisteredService(publication)),
+        published.list().map((publication) => toRegisteredService(publication, true)),
       ),
       member('pc', []),
     ],

@@ -13,6 +13,7 @@ interface PublishOptions {
   tag: string[]
   allow: string[]
   crossSite?: true
+  health?: string
 }
 
 /** `publish`, `unpublish`, `open`, `forward`. */
@@ -25,6 +26,7 @@ export function addServiceCommands(program: Command): void {
     .addOption(new Option('--proto <proto>', 'how the service speaks').choices(['http', 'https', 'tcp']))
     .option('--tag <tag>', 'tag the service (repeatable)', collect, [])
     .option('--allow <who>', 'members, peer:NAME, tag:TAG or lan (repeatable; default members)', collect, [])
+    .option('--health <spec>', 'how to check it: tcp, http:/path or none', 'tcp')
     .option('--cross-site', 'pages of other sites may use it from a browser')
     .action(async (name: string, target: string, options: PublishOptions, command: Command) => {
       const { client, out } = contextOf(command)
@@ -36,6 +38,7 @@ export function addServiceCommands(program: Command): void {
         tags: options.tag,
         allow: options.allow.length === 0 ? ['members'] : options.allow,
         crossSite: options.crossSite === true,
+        health: options.health ?? 'tcp',
       })
       out.show(
         service,

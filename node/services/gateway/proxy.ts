@@ -63,7 +63,11 @@ class TunnelAgent extends Agent {
   ): undefined {
     if (options.entry === undefined) throw new Error('a tunnel without its service')
     this.#connect(options.entry).then(
-      (stream) => callback?.(null, stream),
+      (stream) => {
+        // As a socket that node:http makes itself: when the target ends an idle connection, it closes and is not used again.
+        stream.allowHalfOpen = false
+        callback?.(null, stream)
+      },
       (error: Error) => callback?.(error, undefined as never),
     )
   }

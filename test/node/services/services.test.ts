@@ -74,7 +74,7 @@ async function makeWorld(): Promise<World> {
     members: () => [
       member(
         'nas',
-        published.list().map((publication) => toRegisteredService(publication)),
+        published.list().map((publication) => toRegisteredService(publication, true)),
         false,
         state.provider,
       ),
@@ -477,7 +477,8 @@ const targets: [text: string, ok: boolean][] = [
 for (const [target, ok] of targets) {
   test(`"${target}" is ${ok ? 'a' : 'no'} target`, async (t) => {
     const publications = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
-    const publish = () => publications.add({ name: 'x', target, tags: [], allow: [], crossSite: false })
+    const publish = () =>
+      publications.add({ name: 'x', target, tags: [], allow: [], crossSite: false, health: 'tcp' })
     if (ok) await t.notThrowsAsync(publish)
     else t.is(((await t.throwsAsync(publish)) as { code?: string }).code, 'target-invalid')
   })
@@ -489,10 +490,19 @@ test('what is published survives a restart; the 17th service, a taken and a rese
     openPublications(store, { now: () => 1 }, (name) => (name === 'taken' ? 'nas' : undefined))
   const before = await open()
   for (let i = 0; i < 16; i += 1)
-    await before.add({ name: `s${i}`, target: '80', tags: [], allow: ['members'], crossSite: false })
+    await before.add({
+      name: `s${i}`,
+      target: '80',
+      tags: [],
+      allow: ['members'],
+      crossSite: false,
+      health: 'tcp',
+    })
   const codeOf = async (name: string) =>
     (
-      (await t.throwsAsync(before.add({ name, target: '80', tags: [], allow: [], crossSite: false }))) as {
+      (await t.throwsAsync(
+        before.add({ name, target: '80', tags: [], allow: [], crossSite: false, health: 'tcp' }),
+      )) as {
         code?: string
       }
     ).code
@@ -512,4 +522,17 @@ test('what is published survives a restart; the 17th service, a taken and a rese
       .map((publication) => publication.name)
       .sort(),
   )
+})
+
+test('a target that closes its idle connections is asked again over a new one', async (t) => {
+  const world = await makeWorld()
+  const target = createHttpServer((_incoming, response) => void response.end('ok'))
+  await world.publish({ name: 'wiki', target: String(await listening(target)) })
+  t.is((await fetchThrough(world, host('wiki'))).statusCode, 200)
+  target.closeAllConnections()
+  t.is((await fetchThrough(world, host('wiki'))).statusCode, 200)
+  target.closeAllConnections()
+  target.close()
+  t.is((await fetchThrough(world, host('wiki'))).headers['x-kith-reason'], 'target-refused')
+  world.close()
 })
