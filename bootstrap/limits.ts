@@ -6,6 +6,8 @@ export const BACKOFF_RECENT_MS = 2_000
 export const RECENT_MS = 60_000
 /** Longest delay for everybody else: one packet a peer in half a minute. */
 export const BACKOFF_MAX_MS = 30_000
+/** A connection that ends sooner was no success: the other side closed it on purpose, or is falling over. */
+export const LASTING_MS = 2_000
 /** Dials at the same time; a laptop's home router keeps few half-open connections. */
 export const DIALS_MAX = 8
 /** A dial that takes longer counts as failed. */

@@ -4,6 +4,7 @@ import {
   BACKOFF_MAX_MS,
   BACKOFF_RECENT_MS,
   DIALS_MAX,
+  LASTING_MS,
   RECENT_MS,
   REMEMBERED_MAX,
 } from './limits.ts'
@@ -30,6 +31,8 @@ interface Peer {
   /** When the peer was lost or first wanted. */
   since: number
   failures: number
+  /** When the present or last connection was first seen. */
+  connectedAt: number
   last: DialFailure | null
 }
 
@@ -119,7 +122,15 @@ function look(
     wantedNow.add(id)
     if (known !== undefined) known.addresses = addresses
     else if (!connected.has(id)) {
-      state.peers.set(id, { addresses, phase: 'waiting', dueAt: now, since: now, failures: 0, last: null })
+      state.peers.set(id, {
+        addresses,
+        phase: 'waiting',
+        dueAt: now,
+        since: now,
+        failures: 0,
+        connectedAt: now,
+        last: null,
+      })
     }
   }
   forget(state, wantedNow)
@@ -134,17 +145,29 @@ function look(
   })
 }
 
-/** A connection, whoever made it, resets everything; its loss starts anew. */
+/**
+ * A connection, whoever made it, resets everything once it has lasted; its loss starts anew. One that is closed at once counts
+ * as a failed dial: a peer that accepts and hangs up would otherwise be dialled several times a second for ever.
+ */
 function follow(peer: Peer, connected: boolean, now: number, random: () => number): void {
+  const lasted = Math.abs(now - peer.connectedAt) >= LASTING_MS
   if (connected && peer.phase !== 'dialling') {
+    if (peer.phase !== 'connected') peer.connectedAt = now
+    else if (lasted) peer.failures = 0
     peer.phase = 'connected'
-    peer.failures = 0
     peer.last = null
   } else if (!connected && peer.phase === 'connected') {
     peer.phase = 'waiting'
-    peer.since = now
-    peer.dueAt = now + random() * BACKOFF_FIRST_MS
+    if (lasted) Object.assign(peer, { since: now, failures: 0 })
+    else peer.failures++
+    peer.dueAt = now + random() * backoffMs(peer, now)
   }
+}
+
+/** The bound of the next delay: grows with each failure in a row, less far while the peer is probably only restarting. */
+function backoffMs(peer: Peer, now: number): number {
+  const ceilingMs = now - peer.since < RECENT_MS ? BACKOFF_RECENT_MS : BACKOFF_MAX_MS
+  return Math.min(ceilingMs, BACKOFF_FIRST_MS * 2 ** Math.max(0, Math.min(peer.failures - 1, 16)))
 }
 
 function dialled(
@@ -158,14 +181,12 @@ function dialled(
   if (peer === undefined) return
   if (failure === null) {
     // The next look sees the connection; if it is gone again by then, it counts as lost.
-    Object.assign(peer, { phase: 'connected', failures: 0, last: null })
+    Object.assign(peer, { phase: 'connected', connectedAt: now, last: null })
     return
   }
   peer.failures++
-  const ceilingMs = now - peer.since < RECENT_MS ? BACKOFF_RECENT_MS : BACKOFF_MAX_MS
-  const boundMs = Math.min(ceilingMs, BACKOFF_FIRST_MS * 2 ** Math.min(peer.failures - 1, 16))
   peer.phase = 'waiting'
-  peer.dueAt = now + random() * boundMs
+  peer.dueAt = now + random() * backoffMs(peer, now)
   peer.last = { ...failure, at: now, count: peer.failures }
 }
 

@@ -49,7 +49,9 @@ function serve(udp: UdpSocket, tcp: Server, answer: Answer): DnsServer {
   tcp.maxConnections = TCP_CONNECTIONS_MAX
   udp.on('message', (bytes: Buffer, from: RemoteInfo) => {
     const response = respond(bytes, answer, 'udp')
-    if (response !== undefined) udp.send(response, from.port, from.address)
+    // Nobody can be answered on port 0, and node throws. A send the kernel refuses (a firewall) is a lost packet, not our end.
+    if (response !== undefined && from.port !== 0)
+      udp.send(response, from.port, from.address, () => undefined)
   })
   tcp.on('connection', (socket) => {
     connections.add(socket)

@@ -164,17 +164,17 @@ async function connectTcp(name: string, host: string, port: number): Promise<Soc
     await once(socket, 'connect', { signal: AbortSignal.timeout(TARGET_CONNECT_TIMEOUT_MS) })
   } catch (cause) {
     socket.destroy()
-    const where = `${host}:${port}`
+    // The text travels to other members, and where a target lies is nobody's business: `kith services` tells its owner.
     if ((cause as Error).name === 'AbortError') {
       throw new TunnelError(
         'target-timeout',
-        `"${name}": ${where} did not answer within ${TARGET_CONNECT_TIMEOUT_MS / 1000} s`,
+        `The target of "${name}" did not answer within ${TARGET_CONNECT_TIMEOUT_MS / 1000} s`,
         { cause },
       )
     }
     throw new TunnelError(
       'target-refused',
-      `"${name}": nothing answers at ${where} (${(cause as NodeJS.ErrnoException).code ?? 'failed'})`,
+      `Nothing answers at the target of "${name}" (${(cause as NodeJS.ErrnoException).code ?? 'failed'})`,
       { cause },
     )
   }

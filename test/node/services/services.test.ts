@@ -536,3 +536,12 @@ test('a target that closes its idle connections is asked again over a new one', 
   t.is((await fetchThrough(world, host('wiki'))).headers['x-kith-reason'], 'target-refused')
   world.close()
 })
+
+test('where a target lies is not told to other members', async (t) => {
+  const world = await makeWorld()
+  await world.publish({ name: 'down', target: '127.0.0.1:1' })
+  const error = await t.throwsAsync(world.reach.open(world.reach.find('down')))
+  t.is((error as { code?: string }).code, 'target-refused')
+  t.notRegex(error?.message ?? '', /127\.0\.0\.1|:1\b/)
+  world.close()
+})

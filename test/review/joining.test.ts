@@ -1,0 +1,83 @@
+import test from 'ava'
+import type { Store, Timers } from '../../protocols/common/ports.ts'
+import { ed25519Signer } from '../../protocols/common/signing.ts'
+import { readInvite } from '../../protocols/admission/invite.ts'
+import { makeJoinRequest, openReply } from '../../protocols/admission/join.ts'
+import { ChannelError } from '../../protocols/secure-channel/errors.ts'
+import { Issuer } from '../../node/membership/issuer.ts'
+import { joinMesh } from '../../node/membership/joiner.ts'
+import { testMesh } from '../protocols/membership/world.ts'
+import { memoryStore } from './world.ts'
+
+const NOW = 1_800_000_000_000
+const clock = { now: () => NOW }
+const timers: Timers = { every: () => () => undefined, after: () => () => undefined }
+const DOOR = '/ip4/127.0.0.1/tcp/1/p2p/12D3KooWC9doSgYAAiba2yhK52usqTXJ9E3poPHeee4ibuhkGYut'
+
+async function makeIssuer(store: Store) {
+  const mesh = testMesh('joining', NOW)
+  const issuer = await Issuer.open({
+    root: mesh.root,
+    signer: mesh.authoritySigner,
+    authorityCertificate: mesh.authority,
+    store,
+    clock,
+    random: mesh.random,
+    emit: () => undefined,
+    nameTaken: () => false,
+    bootstrap: () => [],
+  })
+  const invite = (uses: number) =>
+    issuer.invite({ name: null, roles: [], tags: [], uses, ttlMs: 60_000, bootstrap: [DOOR], reach: 'lan' })
+  return { mesh, issuer, invite }
+}
+
+test('a write that fails amid parallel joins costs that join, and no use is given twice', async (t) => {
+  const base = memoryStore()
+  const failures = [true]
+  const store: Store = {
+    ...base,
+    put: (key, value, options) =>
+      key.startsWith('invite/r/') && failures.pop() === true
+        ? Promise.reject(new Error('disk full'))
+        : base.put(key, value, options),
+  }
+  const { mesh, issuer, invite } = await makeIssuer(store)
+  const { text } = await invite(2)
+  const ask = async (name: string): Promise<string> => {
+    const pending = makeJoinRequest({
+      invite: readInvite(text, NOW),
+      joiner: ed25519Signer(mesh.random.bytes(32)),
+      name,
+      replyPrivateKey: mesh.random.bytes(32),
+      now: NOW,
+    })
+    const outcome = openReply(pending, await issuer.redeem(pending.bytes))
+    return outcome.outcome === 'accepted' ? 'accepted' : outcome.code
+  }
+  const first = await Promise.allSettled(['a', 'b', 'c'].map(ask))
+  t.deepEqual(
+    first.map((result) => (result.status === 'fulfilled' ? result.value : 'failed')),
+    ['failed', 'accepted', 'accepted'],
+  )
+  t.is(await ask('d'), 'invite-used-up')
+  const keys = []
+  for await (const [key] of base.entries('invite/r/')) keys.push(key)
+  t.is(keys.length, 2)
+})
+
+test('a joiner whose clock is wrong is told so, and not that the issuer cannot be reached', async (t) => {
+  const { mesh, invite } = await makeIssuer(memoryStore())
+  const { text } = await invite(1)
+  const joining = joinMesh({
+    invite: text,
+    signer: ed25519Signer(mesh.random.bytes(32)),
+    name: 'late',
+    store: memoryStore(),
+    clock,
+    random: mesh.random,
+    timers,
+    exchange: () => Promise.reject(new ChannelError('clock-skew', 'The clocks differ by 600 s')),
+  })
+  await t.throwsAsync(joining, { code: 'clock-skew', message: /600 s/ })
+})
