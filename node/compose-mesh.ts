@@ -121,6 +121,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
         (later.membership?.members() ?? []).some(
           (member) => member.state === 'alive' && issuers.has(member.id),
         ),
+      credentialsOf: (id) => later.membership?.member(id)?.entry.credentials,
     },
     self,
   )

@@ -76,8 +76,8 @@ export function createClient(dataDirectory: string): Client {
         for await (const line of createInterface({ input: answer, crlfDelay: Infinity })) {
           if (line !== '') yield JSON.parse(line) as T
         }
-      } catch (error) {
-        if (!signal.aborted) throw error
+      } catch (cause) {
+        if (!signal.aborted) throw cutShort(cause)
       }
     },
   }
@@ -85,8 +85,19 @@ export function createClient(dataDirectory: string): Client {
 
 async function readAll(answer: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
-  for await (const chunk of answer) chunks.push(chunk as Buffer)
+  try {
+    for await (const chunk of answer) chunks.push(chunk as Buffer)
+  } catch (cause) {
+    throw cutShort(cause)
+  }
   return Buffer.concat(chunks).toString('utf8')
+}
+
+/** The node ended in the middle of its answer. */
+function cutShort(cause: unknown): CliError {
+  return new CliError('not-answering', `The node ended before its answer did: ${(cause as Error).message}`, {
+    cause,
+  })
 }
 
 function answeredError(text: string): Error {

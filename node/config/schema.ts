@@ -3,6 +3,19 @@ import { z } from 'zod'
 import { LabelSchema, RoleSchema } from '../api/schemas.ts'
 
 const port = z.int().min(0).max(65_535)
+/** `/ip4/0.0.0.0/tcp/4701`, with a host name too where others are told the address. */
+function multiaddr(isName: boolean) {
+  return z.string().refine(
+    (text) => {
+      const [, protocol = '', host = '', tcp, number = ''] = text.split('/')
+      const version = { ip4: 4, ip6: 6 }[protocol]
+      const isHost =
+        version === undefined ? isName && /^dns[46]?$/.test(protocol) && host !== '' : isIP(host) === version
+      return isHost && tcp === 'tcp' && /^\d{1,5}$/.test(number) && Number(number) <= 65_535
+    },
+    { error: 'expected a TCP multiaddr such as "/ip4/0.0.0.0/tcp/4701"' },
+  )
+}
 const address = z.string().refine((text) => isIP(text) !== 0, { error: 'expected an IP address' })
 
 /**
@@ -13,9 +26,9 @@ export const ConfigSchema = z.strictObject({
   /** This node's name in the mesh; null means the machine's host name. */
   name: LabelSchema.nullable(),
   /** Where the mesh listens, as multiaddrs. 4701 is unassigned at IANA. */
-  listen: z.array(z.string().startsWith('/')).min(1).max(16),
+  listen: z.array(multiaddr(false)).min(1).max(16),
   /** Addresses announced instead of the ones found on the interfaces. */
-  announce: z.array(z.string().startsWith('/')).max(8),
+  announce: z.array(multiaddr(true)).max(8),
   /** Peers dialled while none is connected; each ends in /p2p/ID. */
   bootstrap: z.array(z.string().startsWith('/')).max(64),
   /** Roles to take up; null means all the certificate grants. Never adds one. */

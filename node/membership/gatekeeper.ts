@@ -1,4 +1,4 @@
-import { checkCredentials, type Member } from '../../protocols/admission/certificates.ts'
+import { checkCredentials, type Checked, type Member } from '../../protocols/admission/certificates.ts'
 import type { Root } from '../../protocols/admission/root.ts'
 import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
@@ -12,12 +12,14 @@ export interface GatekeeperInit {
   readonly emit: EmitEvent
   /** False while no admit authority can be reached: then certificates that expired lately pass with a warning. */
   readonly authorityReachable: (issuers: ReadonlySet<string>) => boolean
+  /** What the member table holds of a member: it may have been renewed since its last handshake. */
+  readonly credentialsOf: (peerId: string) => Uint8Array | undefined
 }
 
 /** Decides in each handshake whether the peer is a member, and remembers what its certificate said. */
 export interface Gatekeeper {
   checkPeer(claim: PeerClaim): PeerVerdict
-  /** The member as its last handshake proved it. */
+  /** The member as its last handshake proved it, while its certificate stands or has been renewed. */
   proved(peerId: string): Member | undefined
   authorityReachable(): boolean
 }
@@ -28,18 +30,31 @@ export function createGatekeeper(init: GatekeeperInit, own: Member): Gatekeeper 
   const members = new Map<string, Member>()
   const issuers = new Set([peerIdFromKey(own.issuer)])
   const authorityReachable = (): boolean => init.authorityReachable(issuers)
+  const check = (peerKey: Uint8Array, credentials: Uint8Array): Checked => {
+    const { root, clock } = init
+    return checkCredentials({
+      root,
+      credentials,
+      peerKey,
+      now: clock.now(),
+      authorityReachable: authorityReachable(),
+    })
+  }
   return {
     authorityReachable,
-    proved: (peerId) => members.get(peerId),
+    proved(peerId) {
+      const member = members.get(peerId)
+      if (member === undefined || init.clock.now() <= member.notAfter) return member
+      // A session outlives the certificate it began with; a right to anything does not.
+      const credentials = init.credentialsOf(peerId)
+      const checked = credentials === undefined ? undefined : check(member.key, credentials)
+      if (checked?.ok !== true) return undefined
+      members.set(peerId, checked.member)
+      return checked.member
+    },
     checkPeer({ key, id, credentials }) {
-      const { root, clock, emit } = init
-      const checked = checkCredentials({
-        root,
-        credentials,
-        peerKey: key,
-        now: clock.now(),
-        authorityReachable: authorityReachable(),
-      })
+      const { emit } = init
+      const checked = check(key, credentials)
       if (!checked.ok) return checked
       if (checked.warning !== null) {
         emit({
