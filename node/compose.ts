@@ -2,6 +2,7 @@ import { rename } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
+import { AdmissionError, CERTIFICATE_REASONS } from '../protocols/admission/errors.ts'
 import { readInvite } from '../protocols/admission/invite.ts'
 import { id8Of } from '../protocols/admission/root.ts'
 import { compareBytes, toHex } from '../protocols/common/bytes.ts'
@@ -106,6 +107,9 @@ class Node implements RunningNode {
   #name = ''
   #label = ''
   #mesh: RunningMesh | undefined
+  /** Why the mesh on the disk cannot be entered any more: then only joining it anew helps. */
+  #lapsed: AdmissionError | undefined
+  readonly #stopping = new AbortController()
   #isJoining = false
   #dashboard: Dashboard | undefined
   #uiUrl: string | null = null
@@ -132,12 +136,8 @@ class Node implements RunningNode {
     this.#label = await randomLabel(this.#store, systemRandom, SERVICES_LABEL_KEY)
     if (stored !== null) {
       if (create !== undefined && create !== stored.root.document.name) throw inOtherMesh(stored)
-      if (
-        invite !== undefined &&
-        compareBytes(readInvite(invite, systemClock.now()).body.meshId, stored.root.meshId) !== 0
-      )
-        throw inOtherMesh(stored)
-      await this.#startMesh(stored)
+      if (invite !== undefined && !isFor(invite, stored)) throw inOtherMesh(stored)
+      await this.#enter(stored, invite)
     } else if (invite !== undefined) await this.#join(invite)
     else if (create !== undefined || createIfNone !== undefined)
       await this.#found(create ?? createIfNone ?? '')
@@ -164,6 +164,7 @@ class Node implements RunningNode {
   }
 
   async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the node is stopping'))
     await this.#serialise(async () => {
       await this.#dashboard?.close()
       await this.#mesh?.stop()
@@ -188,6 +189,18 @@ class Node implements RunningNode {
     this.#logger[level](fields, event.kind)
   }
 
+  /** Goes on in the mesh this node is a member of; a certificate nobody renewed in time leaves it in setup, with the reason. */
+  async #enter(mesh: StoredMesh, invite: string | undefined): Promise<void> {
+    try {
+      await this.#startMesh(mesh)
+    } catch (error) {
+      if (!(error instanceof AdmissionError) || !Object.hasOwn(CERTIFICATE_REASONS, error.code)) throw error
+      if (invite !== undefined) return this.#join(invite)
+      this.#lapsed = error
+      this.#emit({ kind: 'certificate.lapsed', severity: 'alert', reason: error.code, text: error.message })
+    }
+  }
+
   async #startMesh(mesh: StoredMesh): Promise<void> {
     this.#mesh = await startMesh({
       mesh,
@@ -198,11 +211,13 @@ class Node implements RunningNode {
       localLabel: this.#label,
       emit: this.#emit,
     })
+    this.#lapsed = undefined
   }
 
   /** @throws NodeError `already-in-mesh`. */
   async #found(name: string): Promise<void> {
-    if (this.#mesh !== undefined) throw inOtherMesh(this.#mesh.mesh)
+    const held = this.#mesh?.mesh ?? (await loadMesh(this.#store))
+    if (held !== null) throw inOtherMesh(held)
     const mesh = await foundMesh({
       name,
       nodeName: this.#name,
@@ -245,6 +260,8 @@ class Node implements RunningNode {
   async #join(invite: string): Promise<void> {
     const before = this.#mesh
     if (before !== undefined && !isDisposable(before)) throw inOtherMesh(before.mesh)
+    const held = before === undefined ? await loadMesh(this.#store) : null
+    if (held !== null && !isFor(invite, held)) throw inOtherMesh(held)
     this.#isJoining = true
     try {
       const arrivals = new Map<string, Uint8Array>() // only a whole join may replace what is on the disk
@@ -252,6 +269,7 @@ class Node implements RunningNode {
         invite,
         signer: ed25519Signer(this.#seed),
         name: this.#name,
+        signal: this.#stopping.signal,
         store: memoryStore(arrivals),
         clock: systemClock,
         random: systemRandom,
@@ -301,6 +319,7 @@ class Node implements RunningNode {
       configEntries: loaded.entries,
       mesh: () => this.#mesh,
       isJoining: () => this.#isJoining,
+      lapsed: () => this.#lapsed,
       found: (name) => this.#serialise(() => this.#found(name)),
       join: (invite) => this.#serialise(() => this.#join(invite)),
       loginLink: () => this.#loginLink(LINK_TTL_MS),
@@ -337,6 +356,11 @@ class Node implements RunningNode {
     this.#changes = done.catch(() => undefined) // the caller has the error; the next change starts all the same
     return done
   }
+}
+
+/** Whether the invite leads into the mesh this node already has on its disk. */
+function isFor(invite: string, { root }: StoredMesh): boolean {
+  return compareBytes(readInvite(invite, systemClock.now()).body.meshId, root.meshId) === 0
 }
 
 /** A mesh of one in which nothing is published: what `npm start` makes on a machine that then joins another. */

@@ -34,6 +34,8 @@ export interface ControlledNode {
   /** Undefined while in no mesh. */
   mesh(): RunningMesh | undefined
   isJoining(): boolean
+  /** Why the mesh on the disk could not be entered, if it could not. */
+  lapsed(): KithError | undefined
   found(name: string): Promise<void>
   join(invite: string): Promise<void>
   loginLink: Control['loginLink']

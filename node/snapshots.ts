@@ -41,8 +41,21 @@ export function statusOf(node: ControlledNode): Status {
     ui: urlOf(node.uiUrl()),
     dns: portOf(mesh?.services.dnsPort),
     gateway: portOf(mesh?.services.gatewayPort),
-    warnings: mesh === undefined ? [] : warningsOf(mesh, isIsolated),
+    warnings: mesh === undefined ? lapsedWarnings(node) : warningsOf(mesh, isIsolated),
   }
+}
+
+function lapsedWarnings(node: ControlledNode): Warning[] {
+  const lapsed = node.lapsed()
+  if (lapsed === undefined) return []
+  return [
+    {
+      code: lapsed.code,
+      severity: 'alert',
+      text: lapsed.message,
+      fix: 'Join the same mesh again with a new invite: `kith join INVITE`. What is published here stays.',
+    },
+  ]
 }
 
 function urlOf(url: string | null): { url: string } | null {

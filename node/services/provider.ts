@@ -4,8 +4,12 @@ import { duplexPair, type Duplex } from 'node:stream'
 import { pipe } from 'it-pipe'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { TunnelError } from '../../protocols/tunnel/errors.ts'
-import { readServiceRequest, type BytePipe } from '../../protocols/tunnel/handshake.ts'
-import { STREAMS_PER_PEER_MAX, TARGET_CONNECT_TIMEOUT_MS } from '../../protocols/tunnel/limits.ts'
+import { readServiceRequest, type BytePipe, type ServiceRequest } from '../../protocols/tunnel/handshake.ts'
+import {
+  OPEN_TIMEOUT_MS,
+  STREAMS_PER_PEER_MAX,
+  TARGET_CONNECT_TIMEOUT_MS,
+} from '../../protocols/tunnel/limits.ts'
 import { isAllowed, type Requester } from './access.ts'
 import type { Publication, Publications } from './publications.ts'
 import { streamPipe } from './socket-pipe.ts'
@@ -86,7 +90,7 @@ export function createProvider(publications: Publications, selfId: string, emit:
   }
 
   const serveRequest = async (stream: BytePipe, requester: Requester): Promise<void> => {
-    const request = await readServiceRequest(stream)
+    const request = await firstFrame(stream)
     const denied = refusal(request.service, requester)
     if (denied !== undefined) {
       report(denied, request.service, requester)
@@ -155,6 +159,16 @@ export function createProvider(publications: Publications, selfId: string, emit:
     close() {
       for (const site of sites.values()) site.close()
     },
+  }
+}
+
+/** Reads the OPEN; a stream that never says what it wants is not kept. */
+async function firstFrame(stream: BytePipe): Promise<ServiceRequest> {
+  const timer = setTimeout(() => stream.abort(new Error('no OPEN came')), OPEN_TIMEOUT_MS)
+  try {
+    return await readServiceRequest(stream)
+  } finally {
+    clearTimeout(timer)
   }
 }
 

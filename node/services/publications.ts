@@ -94,7 +94,7 @@ export async function openPublications(
     async remove(name) {
       if (!published.has(name))
         throw new TunnelError('service-unknown', `This node does not publish "${name}"`)
-      await store.delete(PREFIX + name)
+      await store.delete(PREFIX + name, { sync: true })
       published.delete(name)
     },
   }

@@ -37,7 +37,7 @@ export async function openStore(directory: string): Promise<NodeStore> {
     level,
     get: (key) => level.get(key),
     put: (key, value, options) => level.put(key, value, { sync: options?.sync ?? false }),
-    delete: (key) => level.del(key),
+    delete: (key, options) => level.del(key, { sync: options?.sync ?? false }),
     entries: (prefix) => level.iterator({ gte: prefix, lt: `${prefix}\u{10FFFF}` }),
     close: () => level.close(),
   }

@@ -100,7 +100,6 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
         // Noise IK needs the responder's key before the first byte. Dialling ourselves under another's key looks like an attack.
         denyDialMultiaddr: (address) => !address.toString().includes('/p2p/') || isOwn(address.toString()),
       },
-      peerStore: { maxAddressAge: Infinity, maxPeerAge: Infinity },
       services: {
         identify: identify({ protocolPrefix: prefix }),
         ping: ping({

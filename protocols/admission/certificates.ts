@@ -1,3 +1,4 @@
+import { describeDuration } from '../common/duration.ts'
 import { equalBytes, toHex } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import { peerIdFromKey } from '../common/peer-id.ts'
@@ -234,11 +235,14 @@ function checkSubjectAndTime({ member, authority }: Parsed, input: CheckInput): 
     return refuse('certificate-revoked', `serial ${toHex(member.serial)}`)
   }
   if (now < member.notBefore - CLOCK_TOLERANCE_MS) {
-    return refuse('certificate-not-yet-valid', `begins ${member.notBefore - now} ms from now`)
+    return refuse(
+      'certificate-not-yet-valid',
+      `the certificate begins ${describeDuration(member.notBefore - now)} from now`,
+    )
   }
   const expiredMs = now - member.notAfter
   if (expiredMs > 0 && (input.authorityReachable || expiredMs > GRACE_MS)) {
-    return refuse('certificate-expired', `expired ${expiredMs} ms ago`)
+    return refuse('certificate-expired', `the certificate expired ${describeDuration(expiredMs)} ago`)
   }
   const { subject: key, name, roles, tags, nonce, serial, notBefore, notAfter, issuer } = member
   return {

@@ -1,3 +1,4 @@
+import { describeDuration } from '../common/duration.ts'
 import { equalBytes } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import type { Signer } from '../common/ports.ts'
@@ -47,7 +48,7 @@ export function readInvite(text: string, now: number): Invite {
   if (invite.body.expires <= now) {
     throw new AdmissionError(
       'invite-expired',
-      `the invite expired ${now - invite.body.expires} ms ago by this clock`,
+      `the invite expired ${describeDuration(now - invite.body.expires)} ago by this clock`,
     )
   }
   return invite

@@ -1,3 +1,4 @@
+import { describeDuration } from '../common/duration.ts'
 import { equalBytes, toHex } from '../common/bytes.ts'
 import type { AdmissionCode } from './errors.ts'
 import {
@@ -143,7 +144,7 @@ function redeem(
   const before = redemptions.get(toHex(event.joiner))
   if (before !== undefined) return [{ type: 'admit', redemption: before, record, repeated: true }]
   if (record.expires <= now)
-    return refuse('invite-expired', `the invite expired ${now - record.expires} ms ago`)
+    return refuse('invite-expired', `the invite expired ${describeDuration(now - record.expires)} ago`)
   if (redemptions.size >= record.uses) return refuse('invite-used-up', `all ${record.uses} uses are taken`)
   if (record.name !== null && record.name !== event.name) {
     return refuse('name-not-allowed', `the invite is for ${record.name}, not ${event.name}`)

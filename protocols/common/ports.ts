@@ -44,7 +44,7 @@ export interface Store {
   get(key: string): Promise<Uint8Array | undefined>
   /** `sync: true` returns only after the bytes are on the disk (identity, incarnation, used invites). */
   put(key: string, value: Uint8Array, options?: { sync?: boolean }): Promise<void>
-  delete(key: string): Promise<void>
+  delete(key: string, options?: { sync?: boolean }): Promise<void>
   /** All pairs whose key starts with `prefix`, in key order. */
   entries(prefix: string): AsyncIterable<[key: string, value: Uint8Array]>
 }

@@ -1,3 +1,4 @@
+import { describeDuration } from '../common/duration.ts'
 import { MalformedError } from '../common/errors.ts'
 import type { Signer, Verify } from '../common/ports.ts'
 import { signedMessage, verifyEd25519 } from '../common/signing.ts'
@@ -105,7 +106,11 @@ export function verifyEntry(input: VerifyEntryInput): EntryChecked {
     }
   }
   if (expiresAt(statement) + SKEW_MS <= now) {
-    return { ok: false, code: 'registration-expired', text: `ended ${now - expiresAt(statement)} ms ago` }
+    return {
+      ok: false,
+      code: 'registration-expired',
+      text: `ended ${describeDuration(now - expiresAt(statement))} ago`,
+    }
   }
   const { credentials } = entry
   const checked = checkCredentials({ ...input, credentials, peerKey: statement.key })

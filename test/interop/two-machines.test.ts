@@ -50,7 +50,7 @@ if (skip === undefined) {
     await a.json('publish', 'files', `http://127.0.0.1:${NGINX_PORT}`)
     await a.json('publish', 'web', String(ports.http))
     await a.json('publish', 'sums', `tcp://127.0.0.1:${ports.hashing}`)
-    await a.json('publish', 'last', `tcp://127.0.0.1:${ports.finishing}`)
+    await a.json('publish', 'last', `tcp://127.0.0.1:${ports.finishing}`, '--health', 'none')
     await until('b to see the services', async () => (await services(b)).length === 4)
   })
   test.afterEach.always((t) => {

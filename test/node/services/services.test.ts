@@ -7,123 +7,21 @@ import {
   type IncomingMessage,
   type RequestOptions,
 } from 'node:http'
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { duplexPair } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import test from 'ava'
 import { WebSocket, WebSocketServer } from 'ws'
-import type { EventInput } from '../../../protocols/common/ports.ts'
-import { buildDirectory } from '../../../protocols/naming/directory.ts'
-import { PublishInputSchema } from '../../../node/api/schemas.ts'
 import { openForward } from '../../../node/services/forward.ts'
-import { createGateway } from '../../../node/services/gateway/gateway.ts'
-import type { MeshView, ServiceMember } from '../../../node/services/mesh-view.ts'
-import { createProvider } from '../../../node/services/provider.ts'
-import { openPublications, toRegisteredService } from '../../../node/services/publications.ts'
-import { createReach } from '../../../node/services/reach.ts'
+import { openPublications } from '../../../node/services/publications.ts'
 import { memoryStore } from '../../../node/storage/memory-store.ts'
-import { streamPipe } from '../../../node/services/socket-pipe.ts'
+import { listening, makeWorld, type World } from './world.ts'
 
 /*
  * Provider and consumer joined by in-memory streams instead of libp2p: everything between a client's socket and the target's
  * is the real code. Real nodes and real programs are in test/interop.
  */
-
-interface World {
-  publish(input: {
-    name: string
-    target: string
-    allow?: string[]
-    proto?: 'http' | 'tcp'
-    crossSite?: boolean
-  }): Promise<void>
-  gatewayPort: number
-  reach: ReturnType<typeof createReach>
-  events: EventInput[]
-  state: { provider: ServiceMember['state'] }
-  close(): void
-}
-
-/** A provider "nas" and a consumer "pc" whose gateway listens on a free port. */
-async function makeWorld(): Promise<World> {
-  const events: EventInput[] = []
-  const state: World['state'] = { provider: 'alive' }
-  const published = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
-  const own = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
-  const member = (
-    id: string,
-    services: ServiceMember['services'],
-    self: boolean,
-    memberState: ServiceMember['state'],
-  ): ServiceMember => ({
-    id,
-    key: new Uint8Array(32),
-    name: id,
-    tags: id === 'pc' ? ['office'] : [],
-    state: memberState,
-    addresses: [],
-    services,
-    rttMs: 1,
-    self,
-  })
-  const mesh: MeshView = {
-    domain: 'home.internal',
-    self: { id: 'pc', name: 'pc', tags: ['office'] },
-    members: () => [
-      member(
-        'nas',
-        published.list().map((publication) => toRegisteredService(publication, true)),
-        false,
-        state.provider,
-      ),
-      member('pc', [], true, 'alive'),
-    ],
-    onChange: () => undefined,
-  }
-  const provider = createProvider(published, 'nas', (event) => events.push(event))
-  const reach = createReach({
-    mesh,
-    directory: () => buildDirectory(mesh.members()),
-    publications: own,
-    provider: createProvider(own, 'pc', (event) => events.push(event)),
-    openStream: () => {
-      const [near, far] = duplexPair({ allowHalfOpen: true })
-      void provider.serve(streamPipe(far), mesh.self)
-      return Promise.resolve(streamPipe(near))
-    },
-  })
-  const gateway = createGateway({
-    reach,
-    domain: 'home.internal',
-    localLabel: 'abcd1234',
-    emit: (event) => events.push(event),
-  })
-  const listener = createServer({ allowHalfOpen: true }, (socket) => gateway.serve(socket)).listen(
-    0,
-    '127.0.0.1',
-  )
-  await once(listener, 'listening')
-  return {
-    events,
-    reach,
-    state,
-    gatewayPort: (listener.address() as AddressInfo).port,
-    publish: async (input) => void (await published.add(PublishInputSchema.parse(input))),
-    close() {
-      listener.close()
-      gateway.close()
-      provider.close()
-    },
-  }
-}
-
-async function listening(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return (server.address() as AddressInfo).port
-}
 
 async function fetchThrough(
   world: World,

@@ -4,8 +4,8 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
-import { createClient } from '../../node/cli/client.ts'
-import { loadConfig } from '../../node/config/load.ts'
+import { createClient } from '../../../node/cli/client.ts'
+import { loadConfig } from '../../../node/config/load.ts'
 
 const wrong: [key: 'listen' | 'announce', value: string][] = [
   ['listen', '/foo'],

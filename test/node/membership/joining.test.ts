@@ -1,13 +1,13 @@
 import test from 'ava'
-import type { Store, Timers } from '../../protocols/common/ports.ts'
-import { ed25519Signer } from '../../protocols/common/signing.ts'
-import { readInvite } from '../../protocols/admission/invite.ts'
-import { makeJoinRequest, openReply } from '../../protocols/admission/join.ts'
-import { ChannelError } from '../../protocols/secure-channel/errors.ts'
-import { Issuer } from '../../node/membership/issuer.ts'
-import { joinMesh } from '../../node/membership/joiner.ts'
-import { testMesh } from '../protocols/membership/world.ts'
-import { memoryStore } from './world.ts'
+import type { Store, Timers } from '../../../protocols/common/ports.ts'
+import { ed25519Signer } from '../../../protocols/common/signing.ts'
+import { readInvite } from '../../../protocols/admission/invite.ts'
+import { makeJoinRequest, openReply } from '../../../protocols/admission/join.ts'
+import { ChannelError } from '../../../protocols/secure-channel/errors.ts'
+import { Issuer } from '../../../node/membership/issuer.ts'
+import { joinMesh } from '../../../node/membership/joiner.ts'
+import { testMesh } from '../../protocols/membership/world.ts'
+import { memoryStore } from '../../../node/storage/memory-store.ts'
 
 const NOW = 1_800_000_000_000
 const clock = { now: () => NOW }

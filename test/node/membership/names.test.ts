@@ -4,11 +4,11 @@ import {
   INVITE_TTL_MAX_MS,
   LEDGER_RETENTION_MS,
   MEMBER_LIFETIME_MS,
-} from '../../protocols/admission/limits.ts'
-import { restoreLedger, step, type InviteRecord } from '../../protocols/admission/machine.ts'
-import { ipOf } from '../../node/transport/addresses.ts'
-import { openEventLog } from '../../node/log/event-log.ts'
-import { memoryStore } from './world.ts'
+} from '../../../protocols/admission/limits.ts'
+import { restoreLedger, step, type InviteRecord } from '../../../protocols/admission/machine.ts'
+import { ipOf } from '../../../node/transport/addresses.ts'
+import { openEventLog } from '../../../node/log/event-log.ts'
+import { memoryStore } from '../../../node/storage/memory-store.ts'
 
 const NOW = 1_800_000_000_000
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import test from 'ava'
-import { startDnsServer } from '../../node/resolver/dns-server.ts'
+import { startDnsServer } from '../../../node/resolver/dns-server.ts'
 
 const QUERY = Buffer.from('123401000001000000000000016101620000010001', 'hex')
 /** UDP header with source port 0 in front of the query; needs the right to open raw sockets. */

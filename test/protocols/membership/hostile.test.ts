@@ -1,10 +1,10 @@
 import test from 'ava'
-import { ed25519Signer } from '../../protocols/common/signing.ts'
-import { AE_INTERVAL_MS, AE_ITEMS_MAX, FRAME_BYTES_MAX } from '../../protocols/membership/limits.ts'
-import { createMembership, step, type Effect } from '../../protocols/membership/machine.ts'
-import { frameFormat, KIND, packRecords, unpackRecords } from '../../protocols/membership/wire.ts'
-import { signRegistration } from '../../protocols/registry/entry.ts'
-import { testMesh } from '../protocols/membership/world.ts'
+import { ed25519Signer } from '../../../protocols/common/signing.ts'
+import { AE_INTERVAL_MS, AE_ITEMS_MAX, FRAME_BYTES_MAX } from '../../../protocols/membership/limits.ts'
+import { createMembership, step, type Effect } from '../../../protocols/membership/machine.ts'
+import { frameFormat, KIND, packRecords, unpackRecords } from '../../../protocols/membership/wire.ts'
+import { signRegistration } from '../../../protocols/registry/entry.ts'
+import { testMesh } from './world.ts'
 
 const NOW = 1_800_000_000_000
 

@@ -1,8 +1,8 @@
 import test from 'ava'
-import { ed25519Signer } from '../../protocols/common/signing.ts'
-import { checkCredentials } from '../../protocols/admission/certificates.ts'
-import { createGatekeeper } from '../../node/membership/gatekeeper.ts'
-import { testMesh } from '../protocols/membership/world.ts'
+import { ed25519Signer } from '../../../protocols/common/signing.ts'
+import { checkCredentials } from '../../../protocols/admission/certificates.ts'
+import { createGatekeeper } from '../../../node/membership/gatekeeper.ts'
+import { testMesh } from '../../protocols/membership/world.ts'
 
 const NOW = 1_800_000_000_000
 const DAY_MS = 86_400_000

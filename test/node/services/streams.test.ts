@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import test from 'ava'
-import type { Directory } from '../../protocols/naming/directory.ts'
-import { openForward } from '../../node/services/forward.ts'
-import { openServiceListeners } from '../../node/services/listeners.ts'
+import type { Directory } from '../../../protocols/naming/directory.ts'
+import { openForward } from '../../../node/services/forward.ts'
+import { openServiceListeners } from '../../../node/services/listeners.ts'
 import { listening, makeWorld } from './world.ts'
 
 async function makeEcho(): Promise<{ port: number; close(): void }> {

@@ -1,29 +1,16 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { duplexPair } from 'node:stream'
-import type { EventInput, Store } from '../../protocols/common/ports.ts'
-import { buildDirectory } from '../../protocols/naming/directory.ts'
-import { PublishInputSchema } from '../../node/api/schemas.ts'
-import { createGateway } from '../../node/services/gateway/gateway.ts'
-import type { MeshView, ServiceMember } from '../../node/services/mesh-view.ts'
-import { createProvider, type Provider } from '../../node/services/provider.ts'
-import { openPublications, toRegisteredService } from '../../node/services/publications.ts'
-import { createReach, type Reach } from '../../node/services/reach.ts'
-import { streamPipe } from '../../node/services/socket-pipe.ts'
-
-/** A store that forgets at exit. */
-export function memoryStore(): Store {
-  const map = new Map<string, Uint8Array>()
-  return {
-    get: (key) => Promise.resolve(map.get(key)),
-    put: (key, value) => Promise.resolve(void map.set(key, value)),
-    delete: (key) => Promise.resolve(void map.delete(key)),
-    async *entries(prefix) {
-      for (const key of [...map.keys()].sort())
-        if (key.startsWith(prefix)) yield [key, map.get(key) as Uint8Array]
-    },
-  }
-}
+import type { EventInput } from '../../../protocols/common/ports.ts'
+import { memoryStore } from '../../../node/storage/memory-store.ts'
+import { buildDirectory } from '../../../protocols/naming/directory.ts'
+import { PublishInputSchema } from '../../../node/api/schemas.ts'
+import { createGateway } from '../../../node/services/gateway/gateway.ts'
+import type { MeshView, ServiceMember } from '../../../node/services/mesh-view.ts'
+import { createProvider, type Provider } from '../../../node/services/provider.ts'
+import { openPublications, toRegisteredService } from '../../../node/services/publications.ts'
+import { createReach, type Reach } from '../../../node/services/reach.ts'
+import { streamPipe } from '../../../node/services/socket-pipe.ts'
 
 /** What a test publishes. */
 export interface Published {
@@ -31,6 +18,7 @@ export interface Published {
   readonly target: string
   readonly allow?: string[]
   readonly proto?: 'http' | 'tcp'
+  readonly crossSite?: boolean
 }
 
 /** Provider "nas" and consumer "pc" with its gateway, joined by in-memory streams. */
@@ -39,21 +27,28 @@ export interface World {
   readonly reach: Reach
   readonly provider: Provider
   readonly events: EventInput[]
+  /** How the provider is held by the consumer. */
+  readonly state: { provider: ServiceMember['state'] }
   publish(input: Published): Promise<void>
   unpublish(name: string): Promise<void>
   close(): void
 }
 
-function member(id: string, services: ServiceMember['services']): ServiceMember {
+function member(
+  id: string,
+  services: ServiceMember['services'],
+  state: ServiceMember['state'],
+): ServiceMember {
   const self = id === 'pc'
   const tags = self ? ['office'] : []
   const key = new Uint8Array(32)
-  return { id, key, name: id, tags, state: 'alive', addresses: [], services, rttMs: 1, self }
+  return { id, key, name: id, tags, state, addresses: [], services, rttMs: 1, self }
 }
 
 /** Everything between a client's socket and the target's is the real code. */
 export async function makeWorld(): Promise<World> {
   const events: EventInput[] = []
+  const state: World['state'] = { provider: 'alive' }
   const emit = (event: EventInput): void => void events.push(event)
   const published = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
   const own = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
@@ -64,8 +59,9 @@ export async function makeWorld(): Promise<World> {
       member(
         'nas',
         published.list().map((publication) => toRegisteredService(publication, true)),
+        state.provider,
       ),
-      member('pc', []),
+      member('pc', [], 'alive'),
     ],
     onChange: () => undefined,
   }
@@ -86,6 +82,7 @@ export async function makeWorld(): Promise<World> {
   const gatewayPort = await listening(listener)
   return {
     events,
+    state,
     reach,
     provider,
     gatewayPort,
