@@ -1,38 +1,28 @@
-import type { Connection, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { parseBootstrapAddresses, validBootstrapAddresses } from '../bootstrap/addresses.ts'
-import type { Target } from '../bootstrap/reconnect.ts'
-import { ReconnectLoop } from '../bootstrap/reconnect-loop.ts'
 import type { Member } from '../protocols/admission/certificates.ts'
-import { id8Of } from '../protocols/admission/root.ts'
 import { compareBytes } from '../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { EmitEvent, Signer, Store } from '../protocols/common/ports.ts'
 import { MembershipService } from '../protocols/membership/service.ts'
-import { joinDoor } from '../protocols/secure-channel/exchange.ts'
-import { secureChannel } from '../protocols/secure-channel/service.ts'
 import { SessionRegistry } from '../protocols/secure-channel/sessions.ts'
-import { protocolId } from '../protocols/secure-channel/wire.ts'
-import { byteStream } from '../protocols/tunnel/byte-stream.ts'
-import { TunnelError } from '../protocols/tunnel/errors.ts'
-import type { BytePipe } from '../protocols/tunnel/handshake.ts'
 import type { Config } from './config/schema.ts'
-import { createDoor } from './membership/door.ts'
 import { createGatekeeper } from './membership/gatekeeper.ts'
 import { Issuer } from './membership/issuer.ts'
 import { JoinForward } from './membership/join-forward.ts'
 import { saveCredentials, type StoredMesh } from './membership/mesh-store.ts'
 import { OwnCertificate } from './membership/own-certificate.ts'
+import { startReconnecting } from './membership/reconnecting.ts'
 import { Renewal } from './membership/renewal.ts'
 import { storedServices } from './services/publications.ts'
 import { startServices, type Services } from './services/services.ts'
+import { createTunnels } from './services/tunnels.ts'
 import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { announcedAddresses } from './transport/addresses.ts'
-import { createConnections, STREAMS_TO_PEER_MAX, type Connections } from './transport/connections.ts'
-import { startLibp2p, type MeshNode } from './transport/libp2p.ts'
+import { createConnections } from './transport/connections.ts'
+import type { MeshNode } from './transport/libp2p.ts'
+import { startNetwork, stopNetwork } from './transport/network.ts'
 
-/** A new stream to a peer we are connected to; longer means that the connection is dead. */
-const STREAM_TIMEOUT_MS = 5000
 /** Addresses of each other member put into invites and join replies. */
 const ADDRESSES_PER_MEMBER = 2
 /** Own addresses at most, so that an invite has room for another door. */
@@ -126,7 +116,12 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     self,
   )
   const redeem = issuer === null ? null : (request: Uint8Array): Promise<Uint8Array> => issuer.redeem(request)
-  const network = await startTransport(init, {
+  const network = await startNetwork({
+    meshId: root.meshId,
+    seed: init.seed,
+    selfKey: signer.publicKey,
+    config,
+    emit,
     own,
     gatekeeper,
     sessions,
@@ -185,27 +180,19 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   network.addEventListener('self:peer:update', () =>
     membership.announce({ addresses: announcedAddresses(network.getMultiaddrs()) }),
   )
-  const reconnect = startReconnecting(init, selfId, network, membership, connections, addressesOf)
+  const lists = [...validBootstrapAddresses(mesh.bootstrap), ...parseBootstrapAddresses(config.bootstrap)]
+  const reconnect = startReconnecting({ lists, selfId, network, membership, connections, addressesOf, emit })
   cleanup.defer(() => reconnect.stop())
   const lastFailure = (id: string): { code: string; text: string } | undefined =>
     sessions.lastFailure(id) ?? reconnect.lastFailure(id) ?? undefined
-  const unreachable = (id: string, cause: unknown): TunnelError => {
-    const why = lastFailure(id)?.text ?? (cause as Error).message
-    return new TunnelError(
-      'peer-unreachable',
-      `No connection to ${membership.member(id)?.name ?? id}: ${why}`,
-      { cause },
-    )
-  }
-
-  const protocol = `/kith/${id8Of(root.meshId)}/tunnel/1`
-  const openTunnel = async (id: string): Promise<BytePipe> => {
-    try {
-      return byteStream(await connections.openStream(id, protocol, AbortSignal.timeout(STREAM_TIMEOUT_MS)))
-    } catch (cause) {
-      throw unreachable(id, cause)
-    }
-  }
+  const tunnels = createTunnels({
+    network,
+    meshId: root.meshId,
+    connections,
+    proved: (id) => gatekeeper.proved(id),
+    nameOf: (id) => membership.member(id)?.name ?? id,
+    lastFailure,
+  })
   const services = await startServices({
     self,
     domain: root.document.domain,
@@ -216,21 +203,10 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     clock: systemClock,
     timers: systemTimers,
     emit,
-    openStream: openTunnel,
+    openStream: (id) => tunnels.open(id),
   })
   cleanup.defer(() => services.stop())
-  const serveTunnel = (stream: Stream, connection: Connection): void => {
-    const pipe = byteStream(stream)
-    const requester = gatekeeper.proved(connection.remotePeer.toString())
-    if (requester === undefined) pipe.abort(new Error('a connection without credentials'))
-    else void services.provider.serve(pipe, requester)
-  }
-  await network.handle(protocol, serveTunnel, {
-    maxInboundStreams: STREAMS_TO_PEER_MAX,
-    // libp2p takes the handler's number for streams we open too, and its default is 64.
-    maxOutboundStreams: STREAMS_TO_PEER_MAX,
-    runOnLimitedConnection: true,
-  })
+  await tunnels.serve(services.provider)
 
   const running = cleanup.move()
   return {
@@ -252,21 +228,11 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
         await connections.to(id, signal)
         return await network.services.ping.ping(peerIdFromString(id), { signal })
       } catch (cause) {
-        throw unreachable(id, cause)
+        throw tunnels.unreachable(id, cause)
       }
     },
     stop: () => running.disposeAsync(),
   }
-}
-
-/** libp2p destroys accepted sockets when it stops; closed first, both sides see an orderly end. */
-async function stopNetwork(network: MeshNode): Promise<void> {
-  await Promise.all(
-    network
-      .getConnections()
-      .map((connection) => connection.close().catch((error: Error) => connection.abort(error))),
-  )
-  await network.stop()
 }
 
 function openIssuer(
@@ -290,87 +256,6 @@ function openIssuer(
         .some((member) => member.name === name && compareBytes(member.key, joinerKey) !== 0),
     bootstrap,
   })
-}
-
-/** What the transport needs of the parts around it. */
-interface TransportParts {
-  readonly own: OwnCertificate
-  readonly gatekeeper: ReturnType<typeof createGatekeeper>
-  readonly sessions: SessionRegistry
-  readonly redeem: ((request: Uint8Array) => Promise<Uint8Array>) | null
-  readonly forward: () => JoinForward
-}
-
-function startTransport(
-  { mesh, seed, signer, config, emit }: MeshInit,
-  parts: TransportParts,
-): Promise<MeshNode> {
-  const { meshId } = mesh.root
-  const identity = { meshId, seed, clock: systemClock, random: systemRandom, emit }
-  const door = createDoor({
-    selfKey: signer.publicKey,
-    redeem: parts.redeem,
-    forwardTo: (issuerId, request, signal) => parts.forward().forwardTo(issuerId, request, signal),
-    timers: systemTimers,
-    emit,
-  })
-  return startLibp2p({
-    seed,
-    id8: id8Of(meshId),
-    listen: config.listen,
-    announce: config.announce,
-    emit,
-    protocols: [protocolId(meshId, 'member'), protocolId(meshId, 'join')],
-    encrypters: [
-      secureChannel({
-        ...identity,
-        defer: queueMicrotask,
-        credentials: () => parts.own.credentials,
-        checkPeer: (claim) => parts.gatekeeper.checkPeer(claim),
-        sessions: parts.sessions,
-      }),
-      joinDoor(identity, door),
-    ],
-  })
-}
-
-/** Keeps the wanted connections; alone, it tries the bootstrap list and everybody it ever knew. */
-function startReconnecting(
-  { mesh, config, emit }: MeshInit,
-  selfId: string,
-  network: MeshNode,
-  membership: MembershipService,
-  connections: Connections,
-  addressesOf: (id: string) => string[],
-): ReconnectLoop {
-  const listed = [
-    ...validBootstrapAddresses(mesh.bootstrap),
-    ...parseBootstrapAddresses(config.bootstrap),
-  ].filter(({ peer }) => peer !== selfId)
-  const fallback = (): Target[] => [
-    ...listed.map(({ peer, address }) => ({ peer, addresses: [address] })),
-    ...membership.archived().map(({ id, addresses }) => ({
-      peer: id,
-      addresses: addresses.map((address) => `${address}/p2p/${id}`),
-    })),
-  ]
-  const reconnect = new ReconnectLoop({
-    clock: systemClock,
-    timers: systemTimers,
-    random: systemRandom,
-    emit,
-    wanted: () => membership.wantedNeighbours().map((peer) => ({ peer, addresses: addressesOf(peer) })),
-    fallback,
-    connected: () => network.getPeers().map((peer) => peer.toString()),
-    dial: (target, signal) => connections.dial(target, signal),
-    failed: (peer, failure) => membership.dialFailed(peer, failure.code === 'dial-refused'),
-  })
-  // News of a member that came back: dial it now instead of when its back-off ends.
-  membership.onChange((ids) => {
-    for (const id of ids) if (membership.member(id)?.state === 'alive') reconnect.hint(id)
-  })
-  reconnect.start()
-  return reconnect
 }
 
 /** Own addresses first; other members' make them doors, for a newcomer that cannot reach this node. */

@@ -1,13 +1,11 @@
 import { hostname } from 'node:os'
-import type { EmitEvent } from '../protocols/common/ports.ts'
 import { KithError } from '../protocols/common/errors.ts'
 import type { MemberView } from '../protocols/membership/service.ts'
 import { TunnelError } from '../protocols/tunnel/errors.ts'
 import type { ChangeTopic, Control } from './api/control.ts'
-import type { ConfigEntry } from './api/schemas.ts'
 import type { RunningMesh } from './compose-mesh.ts'
+import type { ControlledNode } from './controlled-node.ts'
 import { NodeError } from './errors.ts'
-import type { EventLog } from './log/event-log.ts'
 import { explain } from './services/explain.ts'
 import { openForward } from './services/forward.ts'
 import { peersOf, serviceOf, servicesOf, statusOf } from './snapshots.ts'
@@ -21,26 +19,6 @@ const REFRESH_INTERVAL_MS = 2000
 const INVITE_ADDRESSES_MAX = 6
 /** One probe of `ping` and `why`. */
 const PROBE_TIMEOUT_MS = 5000
-
-/** The node behind the facade. */
-export interface ControlledNode {
-  readonly nodeId: string
-  readonly nodeName: string
-  readonly startedAt: number
-  readonly localLabel: string
-  readonly events: EventLog
-  readonly emit: EmitEvent
-  readonly configEntries: readonly ConfigEntry[]
-  /** Undefined while in no mesh. */
-  mesh(): RunningMesh | undefined
-  isJoining(): boolean
-  /** Why the mesh on the disk could not be entered, if it could not. */
-  lapsed(): KithError | undefined
-  found(name: string): Promise<void>
-  join(invite: string): Promise<void>
-  loginLink: Control['loginLink']
-  uiUrl(): string | null
-}
 
 /** Builds the facade the HTTP layer and, through it, the CLI and the dashboard use. */
 export function createControl(node: ControlledNode): Control {

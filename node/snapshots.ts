@@ -6,7 +6,7 @@ import type { ServiceEntry } from '../protocols/naming/directory.ts'
 import { providerName, serviceName } from '../protocols/naming/names.ts'
 import type { Peer, Service, Status, Warning } from './api/schemas.ts'
 import type { RunningMesh } from './compose-mesh.ts'
-import type { ControlledNode } from './control.ts'
+import type { ControlledNode } from './controlled-node.ts'
 import { systemClock } from './system-ports.ts'
 import { VERSION } from './version.ts'
 

@@ -1,0 +1,69 @@
+import { id8Of } from '../../protocols/admission/root.ts'
+import type { EmitEvent } from '../../protocols/common/ports.ts'
+import { joinDoor } from '../../protocols/secure-channel/exchange.ts'
+import { secureChannel } from '../../protocols/secure-channel/service.ts'
+import type { SessionRegistry } from '../../protocols/secure-channel/sessions.ts'
+import { protocolId } from '../../protocols/secure-channel/wire.ts'
+import type { Config } from '../config/schema.ts'
+import { createDoor } from '../membership/door.ts'
+import type { Gatekeeper } from '../membership/gatekeeper.ts'
+import type { JoinForward } from '../membership/join-forward.ts'
+import type { OwnCertificate } from '../membership/own-certificate.ts'
+import { systemClock, systemRandom, systemTimers } from '../system-ports.ts'
+import { startLibp2p, type MeshNode } from './libp2p.ts'
+
+/** What the network of a mesh is built from. */
+export interface NetworkInit {
+  readonly meshId: Uint8Array
+  /** 32-byte Ed25519 seed, and its public key. */
+  readonly seed: Uint8Array
+  readonly selfKey: Uint8Array
+  readonly config: Config
+  readonly emit: EmitEvent
+  readonly own: OwnCertificate
+  readonly gatekeeper: Gatekeeper
+  readonly sessions: SessionRegistry
+  readonly redeem: ((request: Uint8Array) => Promise<Uint8Array>) | null
+  readonly forward: () => JoinForward
+}
+
+/** Starts libp2p with our channels: members by handshake, joiners through the door, nobody else. @throws ListenError */
+export function startNetwork(parts: NetworkInit): Promise<MeshNode> {
+  const { meshId, seed, selfKey, config, emit } = parts
+  const identity = { meshId, seed, clock: systemClock, random: systemRandom, emit }
+  const door = createDoor({
+    selfKey,
+    redeem: parts.redeem,
+    forwardTo: (issuerId, request, signal) => parts.forward().forwardTo(issuerId, request, signal),
+    timers: systemTimers,
+    emit,
+  })
+  return startLibp2p({
+    seed,
+    id8: id8Of(meshId),
+    listen: config.listen,
+    announce: config.announce,
+    emit,
+    protocols: [protocolId(meshId, 'member'), protocolId(meshId, 'join')],
+    encrypters: [
+      secureChannel({
+        ...identity,
+        defer: queueMicrotask,
+        credentials: () => parts.own.credentials,
+        checkPeer: (claim) => parts.gatekeeper.checkPeer(claim),
+        sessions: parts.sessions,
+      }),
+      joinDoor(identity, door),
+    ],
+  })
+}
+
+/** libp2p destroys accepted sockets when it stops; closed first, both sides see an orderly end. */
+export async function stopNetwork(network: MeshNode): Promise<void> {
+  await Promise.all(
+    network
+      .getConnections()
+      .map((connection) => connection.close().catch((error: Error) => connection.abort(error))),
+  )
+  await network.stop()
+}
