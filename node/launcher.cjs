@@ -16,7 +16,7 @@ const root = path.join(__dirname, '..')
 const OLDEST_NODE = [24, 12]
 /**
  * How the runtime is started, here, in ./kith and by whatever starts a node of its own. A young generation of 2 MB: buffers that
- * have been sent are then found dead at once, which halved CPU per GB (12.5 to 7.2 s) and took a third off the memory.
+ * have been sent are then found dead at once, which nearly halves CPU per GB (ARCHITECTURE.md has the figures) and takes a third off the memory.
  */
 const RUNTIME_FLAGS = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning']
 const PINNED_PACKAGES = {
