@@ -21,7 +21,7 @@ import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { announcedAddresses } from './transport/addresses.ts'
 import { createConnections } from './transport/connections.ts'
 import type { MeshNode } from './transport/libp2p.ts'
-import { startNetwork, stopNetwork } from './transport/network.ts'
+import { startNetwork, stopNetwork } from './compose-network.ts'
 
 /** Addresses of each other member put into invites and join replies. */
 const ADDRESSES_PER_MEMBER = 2

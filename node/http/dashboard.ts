@@ -59,7 +59,7 @@ export function createDashboard(parts: DashboardParts): Dashboard {
   const reasons: ReasonTable = { ...COMMON_REASONS, ...parts.reasons, ...HTTP_REASONS }
   const sessions = new Sessions({ store, clock, random, onError: logError })
   const links = new LoginLinks(clock, random)
-  const denials = new Denials(clock, parts.emit)
+  const denials = new Denials(parts.emit)
   let current: Site | undefined
   let assets: Assets | undefined
   const site = (): Site => {

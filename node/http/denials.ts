@@ -1,5 +1,4 @@
-import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
-import { DENIAL_WINDOW_MS, DENIALS_PER_WINDOW_MAX } from './limits.ts'
+import type { EmitEvent } from '../../protocols/common/ports.ts'
 
 /** Kinds of refused requests that become events (and lines for Fail2Ban later). */
 type DenialKind = 'host.denied' | 'csrf.denied' | 'auth.failed'
@@ -24,17 +23,11 @@ const DENIALS: Readonly<Record<string, { kind: DenialKind; text: string }>> = {
   },
 }
 
-/**
- * Turns refusals into events, at most `DENIALS_PER_WINDOW_MAX` of a kind a window: whoever can make a browser send
- * requests must not be able to flood the log. The next event of the kind says how many were left out.
- */
+/** Turns refusals into events. How many of a kind reach the log is the node's to limit (`node/log/quota.ts`). */
 export class Denials {
-  readonly #windows = new Map<DenialKind, { startedAt: number; count: number; suppressed: number }>()
-  readonly #clock: Clock
   readonly #emit: EmitEvent
 
-  constructor(clock: Clock, emit: EmitEvent) {
-    this.#clock = clock
+  constructor(emit: EmitEvent) {
     this.#emit = emit
   }
 
@@ -43,20 +36,7 @@ export class Denials {
     const denial = DENIALS[code]
     if (denial === undefined) return
     const { kind, text } = denial
-    const now = this.#clock.now()
-    let window = this.#windows.get(kind)
-    if (!window || now - window.startedAt >= DENIAL_WINDOW_MS || now < window.startedAt) {
-      window = { startedAt: now, count: 0, suppressed: window?.suppressed ?? 0 }
-      this.#windows.set(kind, window)
-    }
-    if (window.count >= DENIALS_PER_WINDOW_MAX) {
-      window.suppressed++
-      return
-    }
-    window.count++
     // Neither Host nor path: both are the attacker's text, and a path may hold a login code.
-    const fields = { method: method.slice(0, 16), suppressed: window.suppressed }
-    window.suppressed = 0
-    this.#emit({ kind, severity: 'warning', reason: code, text, fields })
+    this.#emit({ kind, severity: 'warning', reason: code, text, fields: { method: method.slice(0, 16) } })
   }
 }

@@ -31,10 +31,5 @@ export const FIRST_LOGIN_LINK_TTL_MS = 10 * 60_000
 /** Links not yet used; the oldest goes when another is minted. */
 export const LOGIN_LINKS_MAX = 16
 
-/** Denial events per kind and window: enough to see an attack, too few to push the log over. */
-export const DENIALS_PER_WINDOW_MAX = 10
-/** Length of that window. */
-export const DENIAL_WINDOW_MS = 60_000
-
 /** Bytes of `sockaddr_un.sun_path` on the strictest platform we run on (macOS: 104 with the final zero). */
 export const SOCKET_PATH_SIZE_BYTES_MAX = 103

@@ -149,6 +149,14 @@ export function createProvider(publications: Publications, selfId: string, emit:
       }
     },
     recheck() {
+      const folders = new Set(
+        publications.list().map(({ resolved }) => (resolved.kind === 'folder' ? resolved.path : '')),
+      )
+      for (const [path, site] of sites) {
+        if (folders.has(path)) continue
+        sites.delete(path)
+        site.close()
+      }
       for (const { service, requester, cut } of served) {
         const denied = denial(service, requester)
         if (denied === undefined) continue

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { attack } from './attack.ts'
 import { LABEL, start } from '../node/http/fixture.ts'
 import type { Fixture } from '../node/http/fixture.ts'
 import { setupStatus } from '../node/http/fake-control.ts'
@@ -287,7 +288,7 @@ browserTest('a rebound name is refused, and so are pages of another site and of 
   for (const origin of [`http://evil.localhost:${evilPort}`, `http://${LABEL}.localhost:${evilPort}`]) {
     const before = kith.control.calls.length
     await page.goto(origin)
-    const outcome = await page.evaluate(attack, { base: kith.origin })
+    const outcome = await page.evaluate(attack, kith.origin)
     t.deepEqual(outcome, { read: 'refused', socket: 'refused', frame: 'refused' }, origin)
     t.is(kith.control.calls.length, before, `${origin} changed nothing`)
   }
@@ -301,42 +302,6 @@ browserTest('a rebound name is refused, and so are pages of another site and of 
   await closeServer(evil)
   await context.close()
 })
-
-/** Runs in the attacker's page: tries to read, to write without asking, to open the socket and to frame the dashboard. */
-const attack = async ({ base }: { base: string }): Promise<Record<string, string>> => {
-  const body = JSON.stringify({ name: 'evil', target: '1' })
-  const read = await fetch(`${base}/api/v1/status`, { credentials: 'include' }).then(
-    () => 'read',
-    () => 'refused',
-  )
-  for (const type of ['text/plain', 'application/json']) {
-    await fetch(`${base}/api/v1/services`, {
-      method: 'POST',
-      mode: 'no-cors',
-      credentials: 'include',
-      headers: { 'Content-Type': type },
-      body,
-    }).catch(() => {})
-  }
-  const socket = await new Promise<string>((resolve) => {
-    const live = new WebSocket(`${base.replace('http', 'ws')}/api/v1/live`)
-    live.onopen = () => resolve('opened')
-    live.onerror = () => resolve('refused')
-  })
-  const page = globalThis as unknown as {
-    document: {
-      createElement(tag: string): { src: string; contentDocument: unknown; onload: () => void }
-      body: { append(node: unknown): void }
-    }
-  }
-  const frame = await new Promise<string>((resolve) => {
-    const element = page.document.createElement('iframe')
-    element.src = base
-    element.onload = () => resolve(element.contentDocument === null ? 'refused' : 'framed')
-    page.document.body.append(element)
-  })
-  return { read, socket, frame }
-}
 
 function closeServer(server: Server): Promise<void> {
   server.closeAllConnections()

@@ -277,7 +277,7 @@ test('the use is on the disk before the reply leaves, and a failing disk admits 
       return reply
     }),
   )
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve)) // whatever could go on has gone on
   t.deepEqual(order, [], 'nothing leaves while the disk works, a repeated request neither')
   open()
   const [reply] = await replies

@@ -1,3 +1,7 @@
+import { duplexPair } from 'node:stream'
+import { streamPipe } from '../../../node/services/socket-pipe.ts'
+import { requestService } from '../../../protocols/tunnel/handshake.ts'
+import { STREAMS_PER_PEER_MAX } from '../../../protocols/tunnel/limits.ts'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import test from 'ava'
@@ -102,4 +106,29 @@ test('a service that cannot be listened for is reported once, not at every chang
   await listeners.update(directory)
   t.not(listeners.endpoint('ssh'), undefined)
   await listeners.close()
+})
+
+test('one member cannot open streams without end, and another is still served', async (t) => {
+  const world = await makeWorld()
+  await world.publish({ name: 'down', target: '127.0.0.1:1' })
+  const greedy = { id: 'greedy', name: 'greedy', tags: [] }
+  const silent = Array.from({ length: STREAMS_PER_PEER_MAX }, () => {
+    const [near, far] = duplexPair({ allowHalfOpen: true })
+    return { near: streamPipe(near), served: world.provider.serve(streamPipe(far), greedy) }
+  })
+  const ask = (requester: typeof greedy): Promise<unknown> => {
+    const [near, far] = duplexPair({ allowHalfOpen: true })
+    void world.provider.serve(streamPipe(far), requester)
+    return requestService(streamPipe(near), 'down')
+  }
+  t.like(await t.throwsAsync(ask(greedy)), { code: 'too-many-streams' })
+  t.like(await t.throwsAsync(ask({ id: 'modest', name: 'modest', tags: [] })), { code: 'target-refused' })
+  for (const { near } of silent) near.abort(new Error('the test is over'))
+  await Promise.all(silent.map(({ served }) => served))
+  t.like(
+    await t.throwsAsync(ask(greedy)),
+    { code: 'target-refused' },
+    'once they are closed, it is served again',
+  )
+  world.close()
 })
