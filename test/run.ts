@@ -24,7 +24,7 @@ interface Totals {
   skipped: number
 }
 
-/** Runs ava over the files, shows failures whole and passes as one line a file, and counts. */
+/** Runs ava over the files, shows failures whole and passes as one line each with what they measured, and counts. */
 async function runFiles(files: readonly string[], workers: number, totals: Totals): Promise<void> {
   const child = spawn(
     process.execPath,
@@ -40,6 +40,8 @@ async function runFiles(files: readonly string[], workers: number, totals: Total
   let isShown = false
   for await (const line of createInterface({ input: child.stdout })) {
     const result = /^(not )?ok \d+ - (.*?)( # [A-Z]+.*)?$/.exec(line)
+    const figure = /^#   (.*)$/.exec(line) // what a test measured and logged
+    if (figure !== null) process.stdout.write(`      ${figure[1]}\n`)
     if (result === null) {
       if (isShown && !/^(1\.\.|# |TAP version)/.test(line)) process.stdout.write(`${line}\n`)
       continue
