@@ -1,6 +1,7 @@
 import { concat, utf8 } from '../common/bytes.ts'
 import { KEY_BYTES, TAG_BYTES } from './limits.ts'
-import type { AeadCipher, CipherSuite } from './suite.ts'
+import type { AeadCipher } from './aead.ts'
+import type { CipherSuite } from './suite.ts'
 
 /** Noise SymmetricState (revision 34, §5.2): chaining key, transcript hash and the current handshake key. */
 export class SymmetricState {

@@ -1,6 +1,6 @@
 import { concat } from '../common/bytes.ts'
 import { NoiseError } from '../noise-ik/errors.ts'
-import type { AeadCipher } from '../noise-ik/suite.ts'
+import type { AeadCipher } from '../noise-ik/aead.ts'
 import { RecordError } from './errors.ts'
 import {
   HEADER_BYTES,

@@ -230,16 +230,20 @@ class SecureChannel implements ConnectionEncrypter {
         throw new ChannelError(ended.code === 'closed' ? 'handshake-closed' : ended.code, ended.text)
       }
       const establishedAt = clock.now()
-      remove = sessions.add(() => ({
-        peerId,
-        suite: session.suite.name,
-        epoch: 0,
-        establishedAt,
-        rotatedAt: null,
-        rxBytes: connection.rxBytes,
-        txBytes: connection.txBytes,
-        initiator,
-      }))
+      remove = sessions.add({
+        read: () => ({
+          peerId,
+          suite: session.suite.name,
+          epoch: 0,
+          establishedAt,
+          rotatedAt: null,
+          rxBytes: connection.rxBytes,
+          txBytes: connection.txBytes,
+          initiator,
+          rotation: { state: 'active', lastRotAt: null, lastAckAt: null, failures: 0 },
+        }),
+        rotate: () => false,
+      })
       const direction = initiator ? 'outbound' : 'inbound'
       emit({
         kind: 'handshake.done',

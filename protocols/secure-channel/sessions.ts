@@ -17,6 +17,27 @@ export interface SessionInfo {
   readonly txBytes: number
   /** True on the side that dialled. */
   readonly initiator: boolean
+  /** Where the rotation of its keys stands. */
+  readonly rotation: RotationInfo
+}
+
+/** Where the key rotation of a session stands; times are ms since the epoch. */
+export interface RotationInfo {
+  /** `active`: nothing under way. `rotating`: our ROT waits to be sent. `handshaking`: ROT or ACK sent. `failed`: waits to try again. */
+  readonly state: 'active' | 'rotating' | 'handshaking' | 'failed'
+  /** Last ROT sent or received. */
+  readonly lastRotAt: number | null
+  /** Last ACK sent or received. */
+  readonly lastAckAt: number | null
+  /** Rotations of this session that failed. */
+  readonly failures: number
+}
+
+/** An open session as its owner lists it. */
+export interface ListedSession {
+  read(): SessionInfo
+  /** Starts a key rotation; false when one is under way already. */
+  rotate(): boolean
 }
 
 /** The last failed dial of a peer. */
@@ -36,7 +57,7 @@ export interface DialFailure {
 export class SessionRegistry {
   readonly #sessionsMax: number
   readonly #failuresMax: number
-  readonly #sessions = new Set<() => SessionInfo>()
+  readonly #sessions = new Set<ListedSession>()
   readonly #failures = new Map<string, DialFailure>()
 
   constructor(
@@ -54,15 +75,23 @@ export class SessionRegistry {
     return this.#sessions.size < this.#sessionsMax
   }
 
-  /** Adds a session, described by `read` whenever it is asked for; call the result when it ends. */
-  add(read: () => SessionInfo): () => void {
-    this.#sessions.add(read)
-    return () => this.#sessions.delete(read)
+  /** Adds a session; call the result when it ends. */
+  add(session: ListedSession): () => void {
+    this.#sessions.add(session)
+    return () => this.#sessions.delete(session)
+  }
+
+  /** Starts a key rotation in every session, or in those with one peer. Returns how many were started. */
+  rotate(peerId?: string): number {
+    let started = 0
+    for (const session of this.#sessions)
+      if ((peerId === undefined || session.read().peerId === peerId) && session.rotate()) started++
+    return started
   }
 
   /** Snapshot of all open sessions. */
   list(): SessionInfo[] {
-    return [...this.#sessions].map((read) => read())
+    return [...this.#sessions].map((session) => session.read())
   }
 
   /** Snapshot of the sessions with one peer. */
