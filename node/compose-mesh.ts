@@ -4,7 +4,9 @@ import type { Member } from '../protocols/admission/certificates.ts'
 import { compareBytes } from '../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { EmitEvent, Signer, Store } from '../protocols/common/ports.ts'
+import { MuxRegistry } from '../protocols/mux/registry.ts'
 import { MembershipService } from '../protocols/membership/service.ts'
+import { openFirstMessageGuard } from '../protocols/replay/keeper.ts'
 import { SessionRegistry } from '../protocols/secure-channel/sessions.ts'
 import type { Config } from './config/schema.ts'
 import { createGatekeeper } from './membership/gatekeeper.ts'
@@ -19,6 +21,7 @@ import { startServices, type Services } from './services/services.ts'
 import { createTunnels } from './services/tunnels.ts'
 import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { announcedAddresses } from './transport/addresses.ts'
+import { refuseDowngrades } from './transport/compat.ts'
 import { createConnections } from './transport/connections.ts'
 import type { MeshNode } from './transport/libp2p.ts'
 import { startNetwork, stopNetwork } from './compose-network.ts'
@@ -71,6 +74,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   const { mesh, signer, store, config, emit } = init
   const { root } = mesh
   const sessions = new SessionRegistry()
+  const muxes = new MuxRegistry()
   /** Parts that others name before they exist: the transport needs the door, the door needs the transport. */
   const later: {
     membership?: MembershipService
@@ -116,6 +120,21 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     self,
   )
   const redeem = issuer === null ? null : (request: Uint8Array): Promise<Uint8Array> => issuer.redeem(request)
+  /** Undoes what has been started, in reverse, should a later part fail. */
+  await using cleanup = new AsyncDisposableStack()
+  const { guard, keeper } = await openFirstMessageGuard({
+    store,
+    clock: systemClock,
+    timers: systemTimers,
+    onError: (error) =>
+      emit({
+        kind: 'replay.unsaved',
+        severity: 'warning',
+        reason: 'replay-memory-unsaved',
+        text: (error as Error).message,
+      }),
+  })
+  cleanup.defer(() => keeper.stop())
   const network = await startNetwork({
     meshId: root.meshId,
     seed: init.seed,
@@ -125,12 +144,12 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     own,
     gatekeeper,
     sessions,
+    muxes,
+    guard,
     redeem,
     forward: () => started(later.forward),
   })
   later.network = network
-  /** Undoes what has been started, in reverse, should a later part fail. */
-  await using cleanup = new AsyncDisposableStack()
   cleanup.defer(() => stopNetwork(network))
   const connections = createConnections(network, addressesOf)
 
@@ -169,6 +188,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     emit,
   })
   Object.assign(later, { membership, forward, renewal })
+  refuseDowngrades(network, (id) => membership.member(id) !== undefined, emit)
   await membership.start()
   cleanup.defer(() => membership.stop())
   await forward.start()
@@ -186,7 +206,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   const lastFailure = (id: string): { code: string; text: string } | undefined =>
     sessions.lastFailure(id) ?? reconnect.lastFailure(id) ?? undefined
   const tunnels = createTunnels({
-    network,
+    muxes,
     meshId: root.meshId,
     connections,
     proved: (id) => gatekeeper.proved(id),
@@ -203,10 +223,10 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     clock: systemClock,
     timers: systemTimers,
     emit,
-    openStream: (id) => tunnels.open(id),
+    openChannel: (id) => tunnels.open(id),
   })
   cleanup.defer(() => services.stop())
-  await tunnels.serve(services.provider)
+  tunnels.serve(services.provider)
 
   const running = cleanup.move()
   return {

@@ -1,15 +1,17 @@
 import { id8Of } from '../protocols/admission/root.ts'
 import type { EmitEvent } from '../protocols/common/ports.ts'
-import { joinDoor } from '../protocols/secure-channel/exchange.ts'
+import { JoinDoor } from '../protocols/secure-channel/exchange.ts'
+import type { FirstMessageGuard } from '../protocols/replay/machine.ts'
 import { secureChannel } from '../protocols/secure-channel/service.ts'
 import type { SessionRegistry } from '../protocols/secure-channel/sessions.ts'
-import { protocolId } from '../protocols/secure-channel/wire.ts'
+import { ChannelUpgrade, type PeerClaim } from '../protocols/secure-channel/upgrade.ts'
+import type { MuxRegistry } from '../protocols/mux/registry.ts'
 import type { Config } from './config/schema.ts'
 import { createDoor } from './membership/door.ts'
 import type { Gatekeeper } from './membership/gatekeeper.ts'
 import type { JoinForward } from './membership/join-forward.ts'
 import type { OwnCertificate } from './membership/own-certificate.ts'
-import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
+import { steadyClock, systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { startLibp2p, type MeshNode } from './transport/libp2p.ts'
 
 /** What the network of a mesh is built from. */
@@ -23,6 +25,8 @@ export interface NetworkInit {
   readonly own: OwnCertificate
   readonly gatekeeper: Gatekeeper
   readonly sessions: SessionRegistry
+  readonly muxes: MuxRegistry
+  readonly guard: FirstMessageGuard
   readonly redeem: ((request: Uint8Array) => Promise<Uint8Array>) | null
   readonly forward: () => JoinForward
 }
@@ -38,23 +42,25 @@ export function startNetwork(parts: NetworkInit): Promise<MeshNode> {
     timers: systemTimers,
     emit,
   })
+  const channel = {
+    ...identity,
+    defer: setImmediate,
+    timers: systemTimers,
+    steadyClock,
+    credentials: () => parts.own.credentials,
+    checkPeer: (claim: PeerClaim) => parts.gatekeeper.checkPeer(claim),
+    sessions: parts.sessions,
+    muxes: parts.muxes,
+    guard: parts.guard,
+  }
+  const upgrade = new ChannelUpgrade(channel)
   return startLibp2p({
     seed,
     id8: id8Of(meshId),
     listen: config.listen,
     announce: config.announce,
-    emit,
-    protocols: [protocolId(meshId, 'member'), protocolId(meshId, 'join')],
-    encrypters: [
-      secureChannel({
-        ...identity,
-        defer: queueMicrotask,
-        credentials: () => parts.own.credentials,
-        checkPeer: (claim) => parts.gatekeeper.checkPeer(claim),
-        sessions: parts.sessions,
-      }),
-      joinDoor(identity, door),
-    ],
+    tcp: { upgrade, door: new JoinDoor(identity, door), emit, compat: config.compat },
+    encrypters: [secureChannel(channel, upgrade)],
   })
 }
 

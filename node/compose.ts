@@ -19,6 +19,7 @@ import { FIRST_LOGIN_LINK_TTL_MS } from './http/limits.ts'
 import { openEventLog, type EventLog } from './log/event-log.ts'
 import { createLogger, type Logger } from './log/logger.ts'
 import { withQuota } from './log/quota.ts'
+import { SecurityLog } from './log/security-log.ts'
 import { foundMesh, ROOT_KEY_FILE, type SecretStore } from './membership/founding.ts'
 import { joinMesh } from './membership/joiner.ts'
 import { forgetMesh, loadMesh, saveMesh, type StoredMesh } from './membership/mesh-store.ts'
@@ -101,6 +102,7 @@ class Node implements RunningNode {
   readonly #logger: Logger
   readonly #startedAt = systemClock.now()
   readonly #secrets: SecretStore
+  readonly #security: SecurityLog
   #events: EventLog | undefined
   #seed: Uint8Array = new Uint8Array(0)
   #id = ''
@@ -122,6 +124,12 @@ class Node implements RunningNode {
     this.#store = store
     this.#logger = logger
     this.#secrets = secretFiles(options.data)
+    this.#security = new SecurityLog({
+      directory: join(options.data, 'logs'),
+      clock: systemClock,
+      pid: process.pid,
+      onError: (error) => logger.error({ error: String(error) }, 'security-log.write-failed'),
+    })
   }
 
   async start(): Promise<void> {
@@ -175,7 +183,11 @@ class Node implements RunningNode {
     })
   }
 
-  readonly #emit: EmitEvent = withQuota((event) => this.#record(event), systemClock)
+  readonly #emit: EmitEvent = withQuota(
+    (event) => this.#record(event),
+    systemClock,
+    (event) => this.#security.record(event),
+  )
 
   #record(event: EventInput): void {
     this.#events?.append(event)

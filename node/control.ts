@@ -1,9 +1,12 @@
 import { hostname } from 'node:os'
-import { KithError } from '../protocols/common/errors.ts'
+import { KithError, MalformedError } from '../protocols/common/errors.ts'
+import { keyFromPeerId } from '../protocols/common/peer-id.ts'
 import type { MemberView } from '../protocols/membership/service.ts'
 import { TunnelError } from '../protocols/tunnel/errors.ts'
 import type { ChangeTopic, Control } from './api/control.ts'
+import type { Rotated } from './api/schemas.ts'
 import type { RunningMesh } from './compose-mesh.ts'
+import { ControlError } from './control-errors.ts'
 import type { ControlledNode } from './controlled-node.ts'
 import { NodeError } from './errors.ts'
 import { explain } from './services/explain.ts'
@@ -82,7 +85,9 @@ export function createControl(node: ControlledNode): Control {
         probe: (id) => mesh.ping(id, AbortSignal.timeout(PROBE_TIMEOUT_MS)),
       })
     },
-    events: (filter) => node.events.list(filter),
+    rotate: ({ peer }) => rotate(inMesh(), peer),
+    events: ({ peer, ...filter }) =>
+      node.events.list({ ...filter, ...(peer === undefined ? {} : { peer: peerIdOf(node, peer) }) }),
     onEvent: (listener, signal) => node.events.subscribe(listener, signal),
     onChange: (listener, signal) => watch(node, listener, signal),
     emit: node.emit,
@@ -141,6 +146,34 @@ function watch(node: ControlledNode, listener: (topic: ChangeTopic) => void, sig
     },
     { once: true },
   )
+}
+
+/** Starts key rotations. @throws ControlError `no-session` for a named peer without one. */
+function rotate(mesh: RunningMesh, subject: string | undefined): Rotated {
+  const members = subject === undefined ? mesh.membership.members() : [memberOf(mesh, subject)]
+  const peers: Rotated['peers'] = []
+  for (const { id, name } of members) {
+    const session = mesh.sessions.forPeer(id).at(-1)
+    if (session !== undefined)
+      peers.push({ id, name, epoch: session.epoch, started: mesh.sessions.rotate(id) > 0 })
+    else if (subject !== undefined)
+      throw new ControlError('no-session', `There is no connection to ${name} now`)
+  }
+  return { peers }
+}
+
+/** A peer id, be it a stranger's, or the id of the member of that name. @throws TunnelError `peer-unknown`. */
+function peerIdOf(node: ControlledNode, subject: string): string {
+  const mesh = node.mesh()
+  const member = mesh?.membership.members().find(({ id, name }) => id === subject || name === subject)
+  if (member !== undefined) return member.id
+  try {
+    keyFromPeerId(subject)
+    return subject
+  } catch (cause) {
+    if (!(cause instanceof MalformedError)) throw cause
+    throw new TunnelError('peer-unknown', `No member is called "${subject}", and it is no peer id`, { cause })
+  }
 }
 
 function memberOf(mesh: RunningMesh, subject: string): MemberView {

@@ -10,10 +10,6 @@ export const NODE_REASONS = {
     summary: 'This node holds no authority to do that.',
     fix: 'Ask on the node that founded the mesh, or on one it made an authority.',
   },
-  'stranger-refused': {
-    summary: 'Something that speaks no protocol of this mesh connected to the mesh port, and got no answer.',
-    fix: 'Nothing to do: scanners and misdirected programs look like this. If a member is meant, check that it is in this mesh.',
-  },
   'session-keys-dumped': {
     summary: 'The environment asks libraries to write session keys to a file.',
     fix: 'Start without the variable DUMP_SESSION_KEYS.',

@@ -1,9 +1,9 @@
 'use strict'
 /*
  * The first thing that runs, on whatever Node the machine has (20 or newer; plain CommonJS on purpose): installs what is
- * missing, builds the dashboard when its sources changed, then runs the real program on the Node release the project pins.
+ * missing, builds dashboard and node when their sources changed, then runs the real program on the Node release the project pins.
  *
- *   launcher.cjs VERB …                 runs node/main.ts
+ *   launcher.cjs VERB …                 runs the node (.build/main.mjs, made of node/main.ts)
  *   launcher.cjs --run FILE …           runs another entry of the project (demo, tests)
  *   launcher.cjs --prepare-only         installs and builds, runs nothing
  */
@@ -108,6 +108,18 @@ function prepare() {
       'warn',
     ])
   }
+  bundle()
+}
+
+/** The node in a few files, see node/bundle.ts. The time is taken first: what is saved meanwhile is newer than the result. */
+function bundle() {
+  const stamp = path.join(root, '.build', '.built')
+  const sources = ['node', 'protocols', 'bootstrap'].map((folder) => newestIn(path.join(root, folder)))
+  const installed = modifiedAt(path.join(root, 'node_modules', '.kith-installed'))
+  if (Math.max(...sources, installed) <= modifiedAt(stamp)) return
+  const started = new Date()
+  step('building the node', modernNode(), [path.join(root, 'node/bundle.ts')])
+  fs.utimesSync(stamp, started, started)
 }
 
 function run(entry, args) {
@@ -123,7 +135,7 @@ function run(entry, args) {
 function main([first, ...rest]) {
   prepare()
   if (first === '--run') run(rest[0], rest.slice(1))
-  else if (first !== '--prepare-only') run('node/main.ts', first === undefined ? [] : [first, ...rest])
+  else if (first !== '--prepare-only') run('.build/main.mjs', first === undefined ? [] : [first, ...rest])
 }
 
 if (require.main === module) main(process.argv.slice(2))

@@ -9,6 +9,7 @@ import { BYTE_STREAM_REASONS } from '../protocols/tunnel/byte-stream.ts'
 import { TUNNEL_REASONS } from '../protocols/tunnel/errors.ts'
 import { CLI_REASONS } from './cli/errors.ts'
 import { CONFIG_REASONS } from './config/errors.ts'
+import { CONTROL_REASONS } from './control-errors.ts'
 import { NODE_REASONS } from './errors.ts'
 import { HTTP_REASONS } from './http/errors.ts'
 import { LISTEN_REASONS } from './listening.ts'
@@ -33,6 +34,7 @@ export const REASON_AREAS: Readonly<Record<string, ReasonTable>> = {
   'Streams between nodes': BYTE_STREAM_REASONS,
   'Finding peers': BOOTSTRAP_REASONS,
   Node: NODE_REASONS,
+  Requests: CONTROL_REASONS,
   Gateway: GATEWAY_REASONS,
 }
 

@@ -2,6 +2,7 @@ import type { Member } from '../protocols/admission/certificates.ts'
 import { toHex } from '../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { MemberView } from '../protocols/membership/service.ts'
+import type { SessionInfo } from '../protocols/secure-channel/sessions.ts'
 import type { ServiceEntry } from '../protocols/naming/directory.ts'
 import { providerName, serviceName } from '../protocols/naming/names.ts'
 import type { Peer, Service, Status, Warning } from './api/schemas.ts'
@@ -131,12 +132,19 @@ export function peersOf(mesh: RunningMesh | undefined): Peer[] {
         rttMs: member.rttMs,
         epoch: newest?.epoch ?? null,
         rotatedAt: newest?.rotatedAt ?? newest?.establishedAt ?? null,
+        keyAgeMs: newest === undefined ? null : keyAgeMs(newest),
+        rotation: newest?.rotation ?? null,
         rxBytes: sum((session) => session.rxBytes),
         txBytes: sum((session) => session.txBytes),
         lastSeen: member.lastSeen,
         certificate: certificateOf(mesh.proved(member.id)),
       }
     })
+}
+
+/** Never negative: the clock may have been set back since. */
+function keyAgeMs({ rotatedAt, establishedAt }: SessionInfo): number {
+  return Math.max(0, systemClock.now() - (rotatedAt ?? establishedAt))
 }
 
 function certificateOf(member: Member | undefined): Peer['certificate'] {

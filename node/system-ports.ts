@@ -4,6 +4,9 @@ import type { Clock, Random, Timers } from '../protocols/common/ports.ts'
 /** The machine's wall clock. */
 export const systemClock: Clock = { now: () => Date.now() }
 
+/** The same time by a clock that nobody sets: it differs once the machine's time is corrected. */
+export const steadyClock: Clock = { now: () => performance.timeOrigin + performance.now() }
+
 /** node:crypto's generator. */
 export const systemRandom: Random = { bytes: (length) => Uint8Array.from(randomBytes(length)) }
 

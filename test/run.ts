@@ -12,7 +12,7 @@ import { installPrograms } from './programs.ts'
 const root = join(import.meta.dirname, '..')
 const PARTS: readonly { name: string; files: string; workers: number }[] = [
   { name: 'house', files: 'test/*.test.ts', workers: 2 },
-  { name: 'protocols', files: 'test/{protocols,bootstrap}/**/*.test.ts', workers: 2 },
+  { name: 'protocols', files: 'test/{protocols,bootstrap,simulations}/**/*.test.ts', workers: 2 },
   { name: 'node', files: 'test/node/**/*.test.ts', workers: 2 },
   { name: 'ui', files: 'test/ui/**/*.test.ts', workers: 1 },
   { name: 'interop', files: 'test/interop/**/*.test.ts', workers: 1 },

@@ -8,6 +8,7 @@ import type {
   Peer,
   PingReply,
   PublishInput,
+  Rotated,
   Service,
   Severity,
   Status,
@@ -38,8 +39,20 @@ export interface Control {
   /** One probe; never rejects for an unreachable peer (the reply carries the error). @throws KithError `peer-unknown`. */
   ping(peer: string, seq: number, signal: AbortSignal): Promise<PingReply>
   why(subject: string): Promise<Why>
-  /** Newest last; at most `limit` (1,000) entries: with `since` the first ones after that id, without it the newest ones. */
-  events(filter: { since?: number; severity?: Severity; limit?: number }): LogEvent[]
+  /** Starts a key rotation with one peer (name or id), or with all. @throws KithError `no-mesh`, `peer-unknown`, `no-session`. */
+  rotate(input: { peer?: string | undefined }): Rotated
+  /**
+   * Newest last; at most `limit` (1,000) entries: with `since` the first ones after that id, without it the newest ones (before
+   * the id `before`). `kind` is what the kind begins with, `peer` a name or an id. @throws KithError `peer-unknown`.
+   */
+  events(filter: {
+    since?: number
+    before?: number
+    severity?: Severity
+    kind?: string
+    peer?: string
+    limit?: number
+  }): Promise<LogEvent[]>
   /** Calls back for every new event until the signal aborts. */
   onEvent(listener: (event: LogEvent) => void, signal: AbortSignal): void
   /** Calls back (coalesced, at most 4 a second a topic) when a snapshot changed, until the signal aborts. */

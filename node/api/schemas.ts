@@ -50,6 +50,18 @@ export const StatusSchema = z.object({
   warnings: z.array(WarningSchema),
 })
 
+/** Where the key rotation of a session stands. Times are ms since the epoch. */
+export const RotationSchema = z.object({
+  /** `active`: nothing under way; `failed`: waits to try again. */
+  state: z.enum(['active', 'rotating', 'handshaking', 'failed']),
+  /** Last ROT sent or received. */
+  lastRotAt: z.number().nullable(),
+  /** Last ACK sent or received. */
+  lastAckAt: z.number().nullable(),
+  /** Rotations of this session that failed. */
+  failures: z.int(),
+})
+
 /** One row of `kith peers`: another member, never this node. Times are ms since the epoch, rates are totals in bytes. */
 export const PeerSchema = z.object({
   id: z.string(),
@@ -62,6 +74,9 @@ export const PeerSchema = z.object({
   rttMs: z.number().nullable(),
   epoch: z.int().nullable(),
   rotatedAt: z.number().nullable(),
+  /** How long the present keys have been in use; null without a session, as are `epoch`, `rotatedAt` and `rotation`. */
+  keyAgeMs: z.number().nullable(),
+  rotation: RotationSchema.nullable(),
   rxBytes: z.number(),
   txBytes: z.number(),
   lastSeen: z.number().nullable(),
@@ -200,9 +215,26 @@ export const PingInputSchema = z.strictObject({
   intervalMs: z.int().min(10).max(60_000).default(1000),
 })
 
+/** Body of `kith rotate`: a name or id, or nothing for all peers. */
+export const RotateInputSchema = z.strictObject({ peer: z.string().min(1).max(253).optional() })
+/** What `kith rotate` answers: the peers with a session. `started` is false where a rotation was under way already. */
+export const RotatedSchema = z.object({
+  peers: z.array(z.object({ id: z.string(), name: z.string(), epoch: z.int(), started: z.boolean() })),
+})
+
 /** Query of `GET /api/v1/events`. With `follow` the answer is one event a line and stays open. */
 export const EventsQuerySchema = z.strictObject({
   since: z.coerce.number().int().min(0).optional(),
+  /** Only ids below this. */
+  before: z.coerce.number().int().min(1).optional(),
+  /** What the kind begins with: `rotation`, `handshake.failed`. */
+  kind: z
+    .string()
+    .max(64)
+    .regex(/^[a-z0-9.-]*$/, { error: 'expected the beginning of a kind such as "rotation"' })
+    .optional(),
+  /** Name or id of a peer; an id of no member is a stranger's. */
+  peer: z.string().min(1).max(253).optional(),
   severity: SeveritySchema.optional(),
   limit: z.coerce.number().int().min(1).max(1000).optional(),
   follow: z.enum(['0', '1']).optional(),
@@ -251,6 +283,7 @@ export type LogEvent = z.infer<typeof EventSchema>
 export type ConfigEntry = z.infer<typeof ConfigEntrySchema>
 export type Forward = z.infer<typeof ForwardSchema>
 export type LoginLink = z.infer<typeof LoginLinkSchema>
+export type Rotated = z.infer<typeof RotatedSchema>
 export type ErrorBody = z.infer<typeof ErrorBodySchema>
 export type LiveMessage = z.infer<typeof LiveMessageSchema>
 export type AccessRole = z.infer<typeof AccessRoleSchema>

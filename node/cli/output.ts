@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from 'commander'
 import { stripControls } from '../log/logger.ts'
 
 /** How a command shows its result. */
@@ -61,6 +62,12 @@ export function formatDuration(ms: number): string {
   ]
   for (const [size, unit] of steps) if (ms >= size) return `${Math.floor(ms / size)} ${unit}`
   return `${Math.round(ms)} ms`
+}
+
+/** A whole number from 0, for commander. */
+export function parseWholeNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number')
+  return Number(text)
 }
 
 /**

@@ -5,6 +5,7 @@ import { fixOf } from '../reasons.ts'
 import { VERSION } from '../version.ts'
 import { addMeshCommands } from './commands/mesh.ts'
 import { addOperationCommands } from './commands/operations.ts'
+import { addSecurityCommands } from './commands/security.ts'
 import { addServiceCommands } from './commands/services.ts'
 import { addUpCommand } from './commands/up.ts'
 import { addViewCommands } from './commands/view.ts'
@@ -24,6 +25,7 @@ export function createProgram(): Command {
   addUpCommand(program)
   addMeshCommands(program)
   addViewCommands(program)
+  addSecurityCommands(program)
   addServiceCommands(program)
   addOperationCommands(program)
   for (const command of program.commands) {

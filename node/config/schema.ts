@@ -39,6 +39,8 @@ export const ConfigSchema = z.strictObject({
   door: z.boolean(),
   /** LAN discovery. */
   mdns: z.boolean(),
+  /** Lets stock libp2p peers connect, for ping and identify: they have no certificates, so nothing else is open to them. */
+  compat: z.boolean(),
   ui: z.strictObject({ enabled: z.boolean(), port }),
   dns: z.strictObject({ port }),
   /** `address` beyond loopback opens the gateway to the LAN, for services published with `--allow lan`. */
@@ -65,6 +67,7 @@ export const DEFAULT_CONFIG: Config = {
   relay: true,
   door: false,
   mdns: true,
+  compat: false,
   ui: { enabled: true, port: 4780 },
   dns: { port: 4753 },
   gateway: { port: 4743, address: '127.0.0.1' },

@@ -30,7 +30,7 @@ export function browserApp(parts: BrowserParts): Koa {
     try {
       await next()
     } catch (error) {
-      if (error instanceof HttpError) parts.denials.record(error.code, ctx.method)
+      if (error instanceof HttpError) parts.denials.record(error.code, ctx.req)
       throw error
     }
   })

@@ -1,6 +1,8 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 
-/** Kinds of refused requests that become events (and lines for Fail2Ban later). */
+/** Kinds of refused requests that become events, and lines for Fail2Ban. */
 type DenialKind = 'host.denied' | 'csrf.denied' | 'auth.failed'
 
 /** The refusals that say something about an attacker, by their code. */
@@ -32,11 +34,23 @@ export class Denials {
   }
 
   /** Notes a request refused with `code`; codes that say nothing about an attacker are passed over. */
-  record(code: string, method: string): void {
+  record(code: string, request: IncomingMessage): void {
     const denial = DENIALS[code]
     if (denial === undefined) return
     const { kind, text } = denial
     // Neither Host nor path: both are the attacker's text, and a path may hold a login code.
-    this.#emit({ kind, severity: 'warning', reason: code, text, fields: { method: method.slice(0, 16) } })
+    this.#emit({
+      kind,
+      severity: 'warning',
+      reason: code,
+      text,
+      fields: { method: (request.method ?? '').slice(0, 16), ...originOf(request.socket) },
+    })
   }
+}
+
+/** Where a request came from, as a multiaddr; nothing when the connection is gone already. */
+function originOf({ remoteAddress, remotePort }: Socket): { from?: string } {
+  if (remoteAddress === undefined || remotePort === undefined) return {}
+  return { from: `/${remoteAddress.includes(':') ? 'ip6' : 'ip4'}/${remoteAddress}/tcp/${remotePort}` }
 }

@@ -93,7 +93,7 @@ export class Live {
   #refuse(stream: Duplex, request: IncomingMessage, error: unknown): void {
     const { status, body } = failureOf(error, this.#parts.reasons)
     if (status === 500) this.#parts.logError(error)
-    this.#parts.denials.record(body.error.code, request.method ?? '')
+    this.#parts.denials.record(body.error.code, request)
     const text = JSON.stringify(body)
     stream.end(
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +

@@ -16,6 +16,7 @@ export const PERMISSIONS = {
   'config.read': OPERATORS,
   'services.write': OPERATORS,
   'peers.ping': OPERATORS,
+  'peers.rotate': OPERATORS,
   'forwards.write': OPERATORS,
   'mesh.write': ADMINS,
   'invites.write': ADMINS,

@@ -24,6 +24,7 @@ const STATUS: Readonly<Record<string, number>> = {
   'not-authorised': 403,
   'name-taken': 409,
   'no-mesh': 409,
+  'no-session': 409,
   'already-in-mesh': 409,
   'port-in-use': 409,
   'ui-off': 409,

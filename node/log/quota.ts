@@ -1,11 +1,13 @@
 import type { Clock, EmitEvent, EventInput } from '../../protocols/common/ports.ts'
 
-/** Events of one kind in a minute; a burst must not push everything else out of the log. */
+/** Events in a minute of one kind that strangers can cause; a burst must not push everything else out of the log. */
 export const QUOTA_PER_MINUTE = 20
+/** The same for kinds that take a proven member: a restart in a mesh of a hundred stays below it. */
+export const MEMBER_QUOTA_PER_MINUTE = 120
 const MINUTE_MS = 60_000
 
 /** Kinds that whoever reaches a port of this node can cause at will. */
-const LIMITED_KINDS: ReadonlySet<string> = new Set([
+const STRANGERS_KINDS = [
   'auth.failed',
   'connection.refused',
   'csrf.denied',
@@ -19,24 +21,44 @@ const LIMITED_KINDS: ReadonlySet<string> = new Set([
   'join.turned-away',
   'join.forward-refused',
   'membership.refused',
+  'replay.detected',
   'service.denied',
   'service.failed',
   'tunnel.failed',
+]
+/** Kinds a member can cause by opening and closing connections, or by asking for new keys. */
+const MEMBERS_KINDS = [
+  'channel.downgrade',
+  'handshake.done',
+  'rotation.done',
+  'rotation.failed',
+  'rotation.glare',
+  'rotation.start',
+  'session.closed',
+  'session.failed',
+  'session.truncated',
+]
+const QUOTAS: ReadonlyMap<string, number> = new Map([
+  ...STRANGERS_KINDS.map((kind) => [kind, QUOTA_PER_MINUTE] as const),
+  ...MEMBERS_KINDS.map((kind) => [kind, MEMBER_QUOTA_PER_MINUTE] as const),
 ])
 
 /**
- * Passes events on, those others can cause at will only `QUOTA_PER_MINUTE` of a kind a minute. Nothing is silent: the first one
- * after a flood says in `suppressed` how many were left out.
+ * Passes events on, those others can cause at will only so many of a kind a minute. Nothing is silent: the first one after a
+ * flood says in `suppressed` how many were left out.
+ * @param tap told every event, before any is left out.
  */
-export function withQuota(emit: EmitEvent, clock: Clock): EmitEvent {
+export function withQuota(emit: EmitEvent, clock: Clock, tap: EmitEvent = () => undefined): EmitEvent {
   const windows = new Map<string, { minute: number; count: number; suppressed: number }>()
   return (event: EventInput) => {
-    if (!LIMITED_KINDS.has(event.kind)) return emit(event)
+    tap(event)
+    const quota = QUOTAS.get(event.kind)
+    if (quota === undefined) return emit(event)
     const minute = Math.floor(clock.now() / MINUTE_MS)
     const window = windows.get(event.kind) ?? { minute, count: 0, suppressed: 0 }
     windows.set(event.kind, window)
     if (window.minute !== minute) Object.assign(window, { minute, count: 0 })
-    if (window.count >= QUOTA_PER_MINUTE) {
+    if (window.count >= quota) {
       window.suppressed += 1
       return
     }

@@ -22,20 +22,28 @@ export interface DoorInit {
   readonly emit: EmitEvent
 }
 
-/** Handler of the join exchange: request and the key the joiner proved, to reply. */
+/** Handler of the join exchange: request, the key the joiner proved and its address, to reply. */
 export type JoinHandler = (
   request: Uint8Array,
   joinerKey: Uint8Array,
   signal: AbortSignal,
+  from?: string,
 ) => Promise<Uint8Array>
 
 /** Any member can be the door: it carries bytes it can neither read nor alter, and never admits by itself. */
 export function createDoor(init: DoorInit): JoinHandler {
   let joins = 0
-  return async (request, joinerKey, signal) => {
+  return async (request, joinerKey, signal, from) => {
     const peer = peerIdFromKey(joinerKey)
     const refuse = (code: AdmissionCode, text: string): Uint8Array => {
-      init.emit({ kind: 'join.turned-away', severity: 'info', peer, reason: code, text })
+      init.emit({
+        kind: 'join.turned-away',
+        severity: 'info',
+        peer,
+        reason: code,
+        text,
+        ...(from === undefined ? {} : { fields: { from } }),
+      })
       return doorRefusal(code, text)
     }
     if (joins >= DOOR_JOINS_MAX) return refuse('door-busy', `${joins} joins are under way`)

@@ -3,7 +3,7 @@ import type { Root } from '../../protocols/admission/root.ts'
 import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
 import { MEMBERS_MAX } from '../../protocols/registry/limits.ts'
-import type { PeerClaim, PeerVerdict } from '../../protocols/secure-channel/service.ts'
+import type { PeerClaim, PeerVerdict } from '../../protocols/secure-channel/upgrade.ts'
 
 /** What the gatekeeper needs. */
 export interface GatekeeperInit {

@@ -41,8 +41,7 @@ async function explainService(
 ): Promise<Why> {
   const isOwn = entry.provider.id === mesh.self.id
   try {
-    const stream = await reach.open(entry)
-    stream.abort(new Error('only asked whether it opens'))
+    await reach.check(entry)
     const text = isOwn
       ? 'This node provides it, and its target answers'
       : `${entry.provider.name} let this node in, and the target answers`

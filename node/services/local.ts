@@ -5,7 +5,6 @@ import type { ServiceEntry } from '../../protocols/naming/directory.ts'
 import type { Config } from '../config/schema.ts'
 import { listenFailure } from '../listening.ts'
 import { startDnsServer, type Answer, type DnsServer } from '../resolver/dns-server.ts'
-import { joinConnection } from './forward.ts'
 import { createGateway, type Gateway } from './gateway/gateway.ts'
 import { openServiceListeners, type ServiceListeners } from './listeners.ts'
 import type { Reach } from './reach.ts'
@@ -148,7 +147,8 @@ function acceptLocal(
   entry: ServiceEntry,
 ): void {
   if (entry.service.proto === 'http') return gateway.serve(connection)
-  void joinConnection(reach, connection, entry, (error) => {
+  reach.join(entry, connection, (error) => {
+    if (error === undefined) return
     emit({
       kind: 'service.failed',
       severity: 'notice',

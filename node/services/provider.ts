@@ -1,24 +1,21 @@
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { duplexPair, type Duplex } from 'node:stream'
-import { pipe } from 'it-pipe'
-import type { EmitEvent } from '../../protocols/common/ports.ts'
+import type { EmitEvent, Timers } from '../../protocols/common/ports.ts'
+import type { ByteChannel } from '../../protocols/mux/channel.ts'
+import { MuxError } from '../../protocols/mux/errors.ts'
 import { TunnelError } from '../../protocols/tunnel/errors.ts'
-import { readServiceRequest, type BytePipe, type ServiceRequest } from '../../protocols/tunnel/handshake.ts'
-import {
-  OPEN_TIMEOUT_MS,
-  STREAMS_PER_PEER_MAX,
-  TARGET_CONNECT_TIMEOUT_MS,
-} from '../../protocols/tunnel/limits.ts'
+import { readServiceRequest, type ServiceRequest } from '../../protocols/tunnel/channel.ts'
+import { STREAMS_PER_PEER_MAX, TARGET_CONNECT_TIMEOUT_MS } from '../../protocols/tunnel/limits.ts'
 import { isAllowed, type Requester } from './access.ts'
 import type { Publication, Publications } from './publications.ts'
-import { streamPipe } from './socket-pipe.ts'
+import { drop, joinChannel } from './channel-stream.ts'
 import { createStaticSite, type StaticSite } from './static-site.ts'
 
 /** Lets other members reach what this node publishes: the place where access is decided. */
 export interface Provider {
-  /** Serves one tunnel stream of an authenticated member until it ends; expected failures end in the event log. */
-  serve(stream: BytePipe, requester: Requester): Promise<void>
+  /** Serves one channel of an authenticated member until it ends; expected failures end in the event log. */
+  serve(channel: ByteChannel, requester: Requester): void
   /** A connection to the target of one of our own services. @throws TunnelError `target-refused`, `target-timeout`. */
   connectTarget(publication: Publication): Promise<Duplex>
   /** Cuts every open stream that would not be let in now; called after what is published, or for whom, has changed. */
@@ -33,8 +30,17 @@ interface Served {
   cut(error: Error): void
 }
 
-/** @param selfId this node's peer id. */
-export function createProvider(publications: Publications, selfId: string, emit: EmitEvent): Provider {
+/** What a provider needs. */
+export interface ProviderInit {
+  readonly publications: Publications
+  /** This node's peer id. */
+  readonly selfId: string
+  readonly timers: Timers
+  readonly emit: EmitEvent
+}
+
+/** Starts with nothing open. */
+export function createProvider({ publications, selfId, timers, emit }: ProviderInit): Provider {
   const sites = new Map<string, StaticSite>()
   const openStreams = new Map<string, number>()
   const served = new Set<Served>()
@@ -89,64 +95,87 @@ export function createProvider(publications: Publications, selfId: string, emit:
       })
   }
 
-  const serveRequest = async (stream: BytePipe, requester: Requester): Promise<void> => {
-    const request = await firstFrame(stream)
-    const denied = refusal(request.service, requester)
-    if (denied !== undefined) {
-      report(denied, request.service, requester)
-      return request.refuse(denied.code, denied.message)
-    }
-    let target: Duplex
-    try {
-      target = await connectTarget(publications.get(request.service) as Publication)
-    } catch (error) {
-      if (!(error instanceof TunnelError)) throw error
-      return request.refuse(error.code, error.message)
-    }
-    const local = streamPipe(target)
-    const late = denial(request.service, requester) // it may have been taken away while the target was connected
-    if (late !== undefined) {
-      local.abort(late)
-      report(late, request.service, requester)
-      return request.refuse(late.code, late.message)
-    }
-    const accepted = request.accept()
+  const failed = (error: Error, requester: Requester): void =>
+    emit({
+      kind: 'tunnel.failed',
+      severity: 'notice',
+      peer: requester.id,
+      reason: (error as { code?: string }).code ?? 'stream-failed',
+      text: error.message,
+    })
+
+  /** Joins an accepted request with its target. */
+  const join = (
+    request: ServiceRequest,
+    target: Duplex,
+    requester: Requester,
+    onClosed: () => void,
+  ): void => {
+    const channel = request.accept()
     const cut = (error: Error): void => {
-      accepted.abort(error)
-      local.abort(error)
+      channel.reset()
+      target.destroy(error)
     }
     const entry: Served = { service: request.service, requester, cut }
     served.add(entry)
-    try {
-      await pipe(accepted, local, accepted)
-    } catch (error) {
-      // Either end may drop a connection at any time; the other end must then see it dropped too, not wait.
-      cut(error as Error)
-    } finally {
+    // Either end may drop a connection at any time; that is no failure of ours.
+    joinChannel(target, channel, () => {
       served.delete(entry)
+      onClosed()
+    })
+  }
+
+  const serveRequest = async (
+    request: ServiceRequest,
+    requester: Requester,
+    onClosed: () => void,
+  ): Promise<void> => {
+    const { service } = request
+    const refuse = (denied: TunnelError): void => {
+      report(denied, service, requester)
+      request.refuse(denied.code, denied.message)
+      onClosed()
     }
+    const denied = refusal(service, requester)
+    if (denied !== undefined) return refuse(denied)
+    let target: Duplex
+    try {
+      target = await connectTarget(publications.get(service) as Publication)
+    } catch (error) {
+      if (!(error instanceof TunnelError)) throw error
+      return refuse(error)
+    }
+    const late = denial(service, requester) // it may have been taken away while the target was connected
+    if (late === undefined) return join(request, target, requester, onClosed)
+    drop(target, late)
+    refuse(late)
   }
 
   return {
     connectTarget,
-    async serve(stream, requester) {
+    serve(channel, requester) {
       openStreams.set(requester.id, (openStreams.get(requester.id) ?? 0) + 1)
-      try {
-        await serveRequest(stream, requester)
-      } catch (error) {
-        stream.abort(error as Error)
-        emit({
-          kind: 'tunnel.failed',
-          severity: 'notice',
-          peer: requester.id,
-          reason: (error as { code?: string }).code ?? 'stream-failed',
-          text: (error as Error).message,
-        })
-      } finally {
+      let isOpen = true
+      const onClosed = (): void => {
+        if (!isOpen) return
+        isOpen = false
         const left = (openStreams.get(requester.id) ?? 1) - 1
         if (left === 0) openStreams.delete(requester.id)
         else openStreams.set(requester.id, left)
       }
+      const fail = (error: Error): void => {
+        channel.reset()
+        failed(error, requester)
+        onClosed()
+      }
+      readServiceRequest(channel, timers, {
+        onRequest: (request) => void serveRequest(request, requester, onClosed).catch(fail),
+        onFailure: (error) => {
+          // A consumer may leave before it was answered; that is no failure.
+          if (error instanceof MuxError) onClosed()
+          else fail(error)
+        },
+      })
     },
     recheck() {
       const folders = new Set(
@@ -167,16 +196,6 @@ export function createProvider(publications: Publications, selfId: string, emit:
     close() {
       for (const site of sites.values()) site.close()
     },
-  }
-}
-
-/** Reads the OPEN; a stream that never says what it wants is not kept. */
-async function firstFrame(stream: BytePipe): Promise<ServiceRequest> {
-  const timer = setTimeout(() => stream.abort(new Error('no OPEN came')), OPEN_TIMEOUT_MS)
-  try {
-    return await readServiceRequest(stream)
-  } finally {
-    clearTimeout(timer)
   }
 }
 

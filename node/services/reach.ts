@@ -1,17 +1,20 @@
 import type { Duplex } from 'node:stream'
+import { pipe } from 'it-pipe'
+import type { Timers } from '../../protocols/common/ports.ts'
+import type { ByteChannel } from '../../protocols/mux/channel.ts'
 import type { Directory, ServiceEntry } from '../../protocols/naming/directory.ts'
 import { parseName } from '../../protocols/naming/names.ts'
 import { TunnelError } from '../../protocols/tunnel/errors.ts'
-import { OPEN_TIMEOUT_MS } from '../../protocols/tunnel/limits.ts'
-import { requestService, type BytePipe } from '../../protocols/tunnel/handshake.ts'
+import { requestService } from '../../protocols/tunnel/channel.ts'
 import { isAllowed } from './access.ts'
 import type { MeshView } from './mesh-view.ts'
 import type { Provider } from './provider.ts'
 import type { Publications } from './publications.ts'
-import { pipeDuplex, streamPipe } from './socket-pipe.ts'
+import { channelStream, drop, joinChannel } from './channel-stream.ts'
+import { streamPipe } from './socket-pipe.ts'
 
-/** Opens a fresh tunnel stream to a member. @throws TunnelError `peer-unreachable`. */
-export type OpenStream = (peerId: string) => Promise<BytePipe>
+/** Opens a fresh channel to a member. @throws TunnelError `peer-unreachable`. */
+export type OpenChannel = (peerId: string) => Promise<ByteChannel>
 
 /** The consumer's side: from a name to a byte stream. */
 export interface Reach {
@@ -19,9 +22,14 @@ export interface Reach {
   find(name: string): ServiceEntry
   /** The same service of the same member as it is known now: its state and its rules change while a forward stands. */
   current(entry: ServiceEntry): ServiceEntry
-  /** Connects to the service. @throws TunnelError with the reason. */
-  open(entry: ServiceEntry): Promise<BytePipe>
-  /** The same as a Node stream, for node:http. */
+  /**
+   * Joins a local stream with the service until both are done. `onClosed` is told once; with a `TunnelError` when the service
+   * could not be reached.
+   */
+  join(entry: ServiceEntry, local: Duplex, onClosed: (error?: Error) => void): void
+  /** Resolves when the provider and its target answer. @throws TunnelError */
+  check(entry: ServiceEntry): Promise<void>
+  /** The service as a Node stream, for node:http; a refusal ends it with a `TunnelError`. @throws TunnelError */
   openStream(entry: ServiceEntry): Promise<Duplex>
 }
 
@@ -31,7 +39,8 @@ export interface ReachInit {
   readonly directory: () => Directory
   readonly publications: Publications
   readonly provider: Provider
-  readonly openStream: OpenStream
+  readonly openChannel: OpenChannel
+  readonly timers: Timers
 }
 
 /** Joins directory, early policy and transport; the provider decides again, and its word counts. */
@@ -51,7 +60,7 @@ export function createReach(init: ReachInit): Reach {
     return entry
   }
 
-  const openRemote = async (entry: ServiceEntry): Promise<BytePipe> => {
+  const channelTo = async (entry: ServiceEntry): Promise<ByteChannel> => {
     const { service, provider: member } = entry
     if (member.state === 'dead')
       throw new TunnelError(
@@ -64,8 +73,10 @@ export function createReach(init: ReachInit): Reach {
         `"${service.name}" on ${member.name} is open to ${service.allow.join(', ') || 'nobody'}, not to ${mesh.self.name}`,
       )
     }
-    return withinTime(await init.openStream(member.id), service.name)
+    return init.openChannel(member.id)
   }
+  const openRemote = async (entry: ServiceEntry): Promise<ByteChannel> =>
+    requestService(await channelTo(entry), entry.service.name, init.timers)
 
   const localTarget = (entry: ServiceEntry): Promise<Duplex> => {
     const publication = publications.get(entry.service.name)
@@ -78,28 +89,49 @@ export function createReach(init: ReachInit): Reach {
   return {
     find,
     current(entry) {
-      const provider = mesh.members().find((member) => member.id === entry.provider.id)
-      const service = provider?.services.find((candidate) => candidate.name === entry.service.name)
-      return provider === undefined || service === undefined ? entry : { provider, service }
+      const provider = directory().nodes.get(entry.provider.name)
+      if (provider?.id !== entry.provider.id) return entry
+      const service = provider.services.find((candidate) => candidate.name === entry.service.name)
+      return service === undefined ? entry : { provider, service }
     },
-    open: async (entry) => (isOwn(entry) ? streamPipe(await localTarget(entry)) : openRemote(entry)),
-    openStream: async (entry) => (isOwn(entry) ? localTarget(entry) : pipeDuplex(await openRemote(entry))),
+    join(entry, local, onClosed) {
+      local.on('error', () => undefined) // the local program's own reset, before anybody else listens
+      const fail = (error: Error): void => {
+        drop(local, error) // plain TCP has no other way to say "no"
+        onClosed(error)
+      }
+      if (isOwn(entry)) {
+        localTarget(entry).then((target) => joinStreams(local, target, onClosed), fail)
+      } else {
+        openRemote(entry).then((channel) => joinChannel(local, channel, onClosed), fail)
+      }
+    },
+    async check(entry) {
+      if (isOwn(entry)) return void (await localTarget(entry)).destroy()
+      const channel = await channelTo(entry)
+      await new Promise<void>((resolve, reject) => {
+        const asked = requestService(channel, entry.service.name, init.timers, resolve)
+        asked.use({
+          onData: () => undefined,
+          onEnd: () => undefined,
+          onReset: reject,
+          onDrain: () => undefined,
+        })
+      }).finally(() => channel.reset())
+    },
+    openStream: async (entry) => (isOwn(entry) ? localTarget(entry) : channelStream(await openRemote(entry))),
   }
 }
 
-/** Asks for the service and gives up, with a reason, when the provider does not answer in time. */
-async function withinTime(stream: BytePipe, service: string): Promise<BytePipe> {
-  const late = new TunnelError(
-    'stream-failed',
-    `The provider of "${service}" did not answer within ${OPEN_TIMEOUT_MS / 1000} s`,
+/** A service of this very node: no channel in between. */
+function joinStreams(local: Duplex, target: Duplex, onClosed: (error?: Error) => void): void {
+  const [ours, theirs] = [streamPipe(local), streamPipe(target)]
+  pipe(ours, theirs, ours).then(
+    () => onClosed(),
+    (error: Error) => {
+      drop(local, error)
+      drop(target, error)
+      onClosed(error)
+    },
   )
-  const timer = setTimeout(() => stream.abort(late), OPEN_TIMEOUT_MS)
-  try {
-    return await requestService(stream, service)
-  } catch (cause) {
-    if (cause instanceof TunnelError) throw cause
-    throw new TunnelError('stream-failed', `"${service}": ${(cause as Error).message}`, { cause })
-  } finally {
-    clearTimeout(timer)
-  }
 }

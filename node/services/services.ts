@@ -18,7 +18,7 @@ import { startLocal } from './local.ts'
 import type { MeshView, ServiceMember } from './mesh-view.ts'
 import { createProvider, type Provider } from './provider.ts'
 import { openPublications, toRegisteredService, type Publication, type Publications } from './publications.ts'
-import { createReach, type OpenStream, type Reach } from './reach.ts'
+import { createReach, type OpenChannel, type Reach } from './reach.ts'
 
 /** What the services of a node are started with. */
 export interface ServicesInit {
@@ -31,7 +31,7 @@ export interface ServicesInit {
   readonly clock: Clock
   readonly timers: Timers
   readonly emit: EmitEvent
-  readonly openStream: OpenStream
+  readonly openChannel: OpenChannel
 }
 
 /** Publishing, names and reaching, running. */
@@ -65,7 +65,7 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     return owner === undefined || owner.id === self.id ? undefined : owner.name
   }
   const publications = await openPublications(store, clock, ownerOf)
-  const provider = createProvider(publications, self.id, emit)
+  const provider = createProvider({ publications, selfId: self.id, timers: init.timers, emit })
   const health = startHealthChecks({
     publications: () => publications.list(),
     connect: (publication) => provider.connectTarget(publication),
@@ -83,7 +83,8 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     directory: () => directory,
     publications,
     provider,
-    openStream: init.openStream,
+    openChannel: init.openChannel,
+    timers: init.timers,
   })
   const answer: Answer = ({ name, type }) =>
     answerQuestion({ domain, directory, endpoint, self: self.name, serial }, name, type)

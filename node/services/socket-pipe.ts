@@ -1,8 +1,13 @@
-import { Duplex } from 'node:stream'
-import type { BytePipe } from '../../protocols/tunnel/handshake.ts'
+import type { Duplex } from 'node:stream'
 
-/** Bytes a `pipeDuplex` holds before it stops pulling; one muxer window is refilled behind it. */
-const DUPLEX_HIGH_WATER_BYTES = 64 * 1024
+/** A two-way byte stream of pull iterables; what `pipe(a, b, a)` of it-pipe joins. */
+export interface BytePipe {
+  readonly source: AsyncIterable<Uint8Array>
+  /** Sends all of `source`, then closes the write half. Called once. */
+  sink(source: AsyncIterable<Uint8Array>): Promise<void>
+  /** Ends both directions at once; the other side sees a reset. */
+  abort(error: Error): void
+}
 
 /**
  * A Node stream (socket) as a pair of pull iterables: reading holds the sender back by not pulling, writing waits for
@@ -41,42 +46,4 @@ function writable(stream: Duplex): Promise<void> {
   stream.on('close', done)
   if (stream.closed) done()
   return promise
-}
-
-/** A pipe as a Node stream, for node:http. Half-close works both ways. */
-export function pipeDuplex(pipe: BytePipe): Duplex {
-  const iterator = pipe.source[Symbol.asyncIterator]()
-  /** The chunk being sent and the callback that asks node for the next one. */
-  let handOver = Promise.withResolvers<{ chunk: Uint8Array | null; taken: (error?: Error) => void }>()
-  const stream = new Duplex({
-    highWaterMark: DUPLEX_HIGH_WATER_BYTES,
-    read() {
-      iterator.next().then(
-        (next) => void this.push(next.done === true ? null : next.value),
-        (error: Error) => void this.destroy(error),
-      )
-    },
-    write(chunk: Uint8Array, _encoding, callback) {
-      handOver.resolve({ chunk, taken: callback })
-    },
-    final(callback) {
-      handOver.resolve({ chunk: null, taken: callback })
-    },
-    destroy(error, callback) {
-      if (!(this.readableEnded && this.writableFinished))
-        pipe.abort(error ?? new Error('the local connection closed'))
-      callback(error)
-    },
-  })
-  async function* outgoing(): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const { chunk, taken } = await handOver.promise
-      handOver = Promise.withResolvers()
-      if (chunk === null) return taken()
-      yield chunk
-      taken()
-    }
-  }
-  pipe.sink(outgoing()).catch((error: Error) => stream.destroy(error))
-  return stream
 }

@@ -1,19 +1,17 @@
-import type { Connection, Stream } from '@libp2p/interface'
 import { id8Of } from '../../protocols/admission/root.ts'
-import { byteStream } from '../../protocols/tunnel/byte-stream.ts'
+import type { ByteChannel } from '../../protocols/mux/channel.ts'
+import type { MuxRegistry } from '../../protocols/mux/registry.ts'
 import { TunnelError } from '../../protocols/tunnel/errors.ts'
-import type { BytePipe } from '../../protocols/tunnel/handshake.ts'
-import { STREAMS_TO_PEER_MAX, type Connections } from '../transport/connections.ts'
-import type { MeshNode } from '../transport/libp2p.ts'
+import type { Connections } from '../transport/connections.ts'
 import type { Requester } from './access.ts'
 import type { Provider } from './provider.ts'
 
-/** A new stream to a peer we are connected to; longer means that the connection is dead. */
-const STREAM_TIMEOUT_MS = 5000
+/** A new connection to a peer; longer means that it is out of reach. */
+const CONNECT_TIMEOUT_MS = 5000
 
 /** What tunnels run on. */
 export interface TunnelsInit {
-  readonly network: MeshNode
+  readonly muxes: MuxRegistry
   readonly meshId: Uint8Array
   readonly connections: Connections
   /** The member behind a connection, as its handshake proved it. */
@@ -23,19 +21,19 @@ export interface TunnelsInit {
   readonly lastFailure: (peerId: string) => { text: string } | undefined
 }
 
-/** Streams to services, on libp2p. */
+/** Channels to services. */
 export interface Tunnels {
   /** @throws TunnelError `peer-unreachable` with what was tried. */
-  open(peerId: string): Promise<BytePipe>
-  /** Hands the streams of others to the provider, with who they are. */
-  serve(provider: Provider): Promise<void>
+  open(peerId: string): Promise<ByteChannel>
+  /** Hands the channels of others to the provider, with who they are. */
+  serve(provider: Provider): void
   /** The error that says why a peer is out of reach. */
   unreachable(peerId: string, cause: unknown): TunnelError
 }
 
-/** Streams of protocol `/kith/<id8>/tunnel/1`. */
+/** Channels of protocol `/kith/<id8>/tunnel/1`: bare ones, since each connection to a service is one. */
 export function createTunnels({
-  network,
+  muxes,
   meshId,
   connections,
   proved,
@@ -51,25 +49,17 @@ export function createTunnels({
     unreachable,
     async open(peerId) {
       try {
-        return byteStream(
-          await connections.openStream(peerId, protocol, AbortSignal.timeout(STREAM_TIMEOUT_MS)),
-        )
+        if (!muxes.has(peerId)) await connections.to(peerId, AbortSignal.timeout(CONNECT_TIMEOUT_MS))
+        return muxes.open(peerId, protocol)
       } catch (cause) {
         throw unreachable(peerId, cause)
       }
     },
-    async serve(provider) {
-      const accept = (stream: Stream, connection: Connection): void => {
-        const pipe = byteStream(stream)
-        const requester = proved(connection.remotePeer.toString())
-        if (requester === undefined) pipe.abort(new Error('a connection without credentials'))
-        else void provider.serve(pipe, requester)
-      }
-      await network.handle(protocol, accept, {
-        maxInboundStreams: STREAMS_TO_PEER_MAX,
-        // libp2p takes the handler's number for streams we open too, and its default is 64.
-        maxOutboundStreams: STREAMS_TO_PEER_MAX,
-        runOnLimitedConnection: true,
+    serve(provider) {
+      muxes.handle(protocol, (channel, peerId) => {
+        const requester = proved(peerId)
+        if (requester === undefined) channel.reset()
+        else provider.serve(channel, requester)
       })
     },
   }

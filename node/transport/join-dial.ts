@@ -1,12 +1,10 @@
 import type { Connection, MultiaddrConnection, Upgrader } from '@libp2p/interface'
-import { select } from '@libp2p/multistream-select'
 import { tcp } from '@libp2p/tcp'
 import { CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
 import { KithError } from '../../protocols/common/errors.ts'
 import { keyFromPeerId } from '../../protocols/common/peer-id.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
 import { requestOverChannel, type ExchangeInit } from '../../protocols/secure-channel/exchange.ts'
-import { protocolId } from '../../protocols/secure-channel/wire.ts'
 import { silentLogger } from './silent-logger.ts'
 
 /**
@@ -26,7 +24,6 @@ export async function dialExchange(
   // libp2p's transport wants a Connection back; the exchange ends before there is one, so the upgrade always throws.
   const upgradeOutbound = async (connection: MultiaddrConnection): Promise<Connection> => {
     try {
-      await select(connection, protocolId(init.meshId, 'join'), { signal })
       reply = await requestOverChannel(connection, init, key, request, signal)
     } catch (error) {
       failure = error

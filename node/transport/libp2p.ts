@@ -1,16 +1,15 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { ConnectionEncrypter, Libp2p } from '@libp2p/interface'
-import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht'
+import { kadDHT, passthroughMapper, type KadDHT, type KadDHTComponents } from '@libp2p/kad-dht'
 import { ping, type Ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
-import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { VERSION } from '../version.ts'
 import { byLocality } from './addresses.ts'
+import { membersOnly, stockEncrypter } from './compat.ts'
 import { listenError } from './listen-error.ts'
-import { strangerGuard } from './strangers.ts'
+import { meshTcp, type MeshTcpInit } from './mesh-tcp.ts'
 
 /** The services every mesh node runs on libp2p. */
 export interface MeshServices extends Record<string, unknown> {
@@ -28,27 +27,22 @@ export interface MeshNodeInit {
   readonly id8: string
   readonly listen: readonly string[]
   readonly announce: readonly string[]
-  /** Encrypters in order of preference. */
+  /** Direct connections: our handshake right behind TCP. */
+  readonly tcp: MeshTcpInit
+  /** Encrypters in order of preference, for connections whose transport is libp2p's own. */
   readonly encrypters: readonly ((components: never) => ConnectionEncrypter)[]
-  /** Their protocol ids; a connection that begins with none of them is closed unanswered. */
-  readonly protocols: readonly string[]
-  readonly emit: EmitEvent
 }
 
 /** Streams a member may open to us at once, over all protocols; a browser page behind a gateway opens hundreds. */
 const STREAMS_PER_CONNECTION_MAX = 8192
 /** Streams that may arrive before the new connection is ready; the default of 10 resets the rest. */
 const EARLY_STREAMS_MAX = 1000
-/** A join through a door waits up to 10 s for its issuer inside the upgrade (node/membership/door.ts). */
-const INBOUND_UPGRADE_TIMEOUT_MS = 15_000
 /** Our stream adapter pauses at its own high-water mark; libp2p resets a paused stream whose window outgrew its read buffer. */
 const STREAM_WINDOW_BYTES_MAX = 2 * 1024 * 1024
 /** Many members behind one NAT or on one loopback come back at once after a restart; the default of 5 refuses them. */
 const INBOUND_CONNECTIONS_PER_SECOND = 200
 /** A peer that does not answer TCP within this is away; the reconnect loop comes back to it. */
 const DIAL_TIMEOUT_MS = 5000
-/** Connections without any byte; our probes run every second. */
-const SOCKET_INACTIVITY_MS = 120_000
 /** Contacts per Kademlia bucket: a put or get in a small mesh then does not touch everybody (membership research, row 7). */
 const KAD_BUCKET_SIZE = 8
 
@@ -62,19 +56,15 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
   const isOwn = (address: string): boolean =>
     node?.getMultiaddrs().some((own) => withoutPeer(own.toString()) === withoutPeer(address)) ?? false
   let node: MeshNode | undefined
+  const { compat } = init.tcp
+  const encrypters = compat ? [...init.encrypters, stockEncrypter()] : init.encrypters
   try {
     node = await createLibp2p<MeshServices>({
       privateKey: await generateKeyPairFromSeed('Ed25519', init.seed),
       nodeInfo: { name: 'kith', version: VERSION, userAgent: `kith/${VERSION}` },
       addresses: { listen: [...init.listen], announce: [...init.announce] },
-      transports: [
-        tcp({
-          inboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
-          outboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
-        }),
-      ],
-      connectionProtector: strangerGuard(init.protocols, init.emit),
-      connectionEncrypters: init.encrypters as ((components: unknown) => ConnectionEncrypter)[],
+      transports: [meshTcp(init.tcp)],
+      connectionEncrypters: encrypters as ((components: unknown) => ConnectionEncrypter)[],
       streamMuxers: [
         yamux({
           // The initial window stays 256 KiB: a sender assumes its own value of the other side.
@@ -89,7 +79,6 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
         addressSorter: byLocality,
         dialTimeout: DIAL_TIMEOUT_MS,
         inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
-        inboundUpgradeTimeout: INBOUND_UPGRADE_TIMEOUT_MS,
         maxIncomingPendingConnections: INBOUND_CONNECTIONS_PER_SECOND,
         // libp2p gives up after five tries and forgets the peer; the loop in bootstrap/ never does.
         reconnectRetries: 0,
@@ -108,26 +97,46 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
           maxOutboundStreams: 32,
           runOnLimitedConnection: true,
         }),
-        dht: kadDHT({
-          protocol: `/${prefix}/kad/1`,
-          // By default a node with private addresses only is a client and drops private addresses: then no table ever fills.
-          clientMode: false,
-          peerInfoMapper: passthroughMapper,
-          allowQueryWithZeroPeers: true,
-          kBucketSize: KAD_BUCKET_SIZE,
-          alpha: 3,
-          disjointPaths: 1,
-          initialQuerySelfInterval: 500,
-          querySelfInterval: 60_000,
-          // Peer routing only until the signed record copies come: nothing can be stored, `/pk/` included.
-          validators: { pk: refuseRecord },
-          selectors: { pk: () => 0 },
-        }),
+        dht: membersOnlyService(
+          kadDHT({
+            protocol: `/${prefix}/kad/1`,
+            // By default a node with private addresses only is a client and drops private addresses: then no table ever fills.
+            clientMode: false,
+            peerInfoMapper: passthroughMapper,
+            allowQueryWithZeroPeers: true,
+            kBucketSize: KAD_BUCKET_SIZE,
+            alpha: 3,
+            disjointPaths: 1,
+            initialQuerySelfInterval: 500,
+            querySelfInterval: 60_000,
+            // Peer routing only until the signed record copies come: nothing can be stored, `/pk/` included.
+            validators: { pk: refuseRecord },
+            selectors: { pk: () => 0 },
+          }),
+        ),
       },
     })
+    const handle = node.handle.bind(node)
+    node.handle = (protocol, handler, options) => handle(protocol, membersOnly(handler), options)
     return node
   } catch (error) {
     throw listenError(init.listen, error)
+  }
+}
+
+/** A libp2p service that serves members alone. */
+function membersOnlyService<T>(
+  create: (components: KadDHTComponents) => T,
+): (components: KadDHTComponents) => T {
+  return (components) => {
+    const { registrar } = components
+    const guarded = Object.create(registrar, {
+      handle: {
+        value: (...[protocol, handler, options]: Parameters<typeof registrar.handle>) =>
+          registrar.handle(protocol, membersOnly(handler), options),
+      },
+    }) as typeof registrar
+    return create(Object.create(components, { registrar: { value: guarded } }) as KadDHTComponents)
   }
 }
 

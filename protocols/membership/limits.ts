@@ -77,6 +77,10 @@ export const REDIAL_DEAD_MS = 30_000
 
 /** Accusers remembered of one member: three settle it. */
 export const ACCUSERS_MAX = 3
+/** Accusers whose last accusation of one record is remembered; a member has at most half as many neighbours. */
+export const WEIGHED_MAX = 64
+/** Members whose last version is remembered after their lease ended; at the limit unknown members are refused. */
+export const ENDED_MAX = 20_000
 /** Subjects of one accusation. */
 export const ACCUSED_MAX = 16
 /** Own announcements, refutations included, are at least so far apart. */

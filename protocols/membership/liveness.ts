@@ -13,6 +13,7 @@ import {
   SUSPECT_AFTER_MS,
   SUSPICION_MS,
   UNKNOWN_AFTER_MS,
+  WEIGHED_MAX,
 } from './limits.ts'
 import { probe } from './probing.ts'
 import {
@@ -80,6 +81,7 @@ export function heardFrom(ctx: Context, link: Link): void {
 export function recordRenewed(ctx: Context, id: string, kind: 'registration' | 'leave'): void {
   const verdict = verdictOf(ctx.state, id)
   verdict.unvouched = false
+  verdict.weighed.clear()
   const link = ctx.state.links.get(id)
   if (link !== undefined) link.accused = null
   if (kind === 'leave') {
@@ -221,8 +223,14 @@ export function receiveAccusation(ctx: Context, bytes: Uint8Array, source: strin
     const id = peerIdFromKey(subject.key)
     const row = state.table.get(id)
     if (row === undefined || compareVersions(subject, row.verified.statement) !== 0) return false
+    if (id === state.self.id) return true
     const verdict = verdictOf(state, id)
-    return verdict.state !== 'left' && verdict.accusers.size < ACCUSERS_MAX && !verdict.accusers.has(by)
+    return (
+      verdict.state !== 'left' &&
+      verdict.accusers.size < ACCUSERS_MAX &&
+      !verdict.accusers.has(by) &&
+      isNews(verdict, by, accusation.issuedAt)
+    )
   })
   if (fresh.length === 0) return false
   const verify = state.verify ?? verifyEd25519
@@ -232,10 +240,24 @@ export function receiveAccusation(ctx: Context, bytes: Uint8Array, source: strin
   let told = false
   for (const { key } of fresh) {
     if (equalBytes(key, state.self.signer.publicKey)) accused = true
-    else if (believe(ctx, peerIdFromKey(key), by, bytes)) told = true
+    else {
+      const id = peerIdFromKey(key)
+      verdictOf(state, id).weighed.set(by, accusation.issuedAt)
+      if (believe(ctx, id, by, bytes)) told = true
+    }
   }
   if (told) pushAccusation(ctx, bytes, source)
   return accused
+}
+
+/**
+ * False for an accusation that was weighed before: signed words of one member about one version count once, even after the
+ * accused was heard again, unless the accuser says them anew. Without it whoever kept them could raise the suspicion again and
+ * again until the accused renews its record.
+ */
+function isNews({ weighed }: Verdict, by: string, issuedAt: number): boolean {
+  const last = weighed.get(by)
+  return last === undefined ? weighed.size < WEIGHED_MAX : issuedAt > last
 }
 
 /** False when this node knows better: it then tells the accused, who refutes. */

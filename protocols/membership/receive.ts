@@ -2,6 +2,7 @@ import { equalBytes } from '../common/bytes.ts'
 import { peerIdFromKey } from '../common/peer-id.ts'
 import { decodeStatement, verifyEntry, type Statement } from '../registry/entry.ts'
 import { compareVersions } from '../registry/merge.ts'
+import type { ReplayReason } from '../replay/errors.ts'
 import type { TableRow } from '../registry/table.ts'
 import { statementFormat } from '../registry/wire.ts'
 import { carry, pushEntry } from './gossip.ts'
@@ -54,6 +55,11 @@ function receiveEntry(ctx: Context, carried: CarriedEntry, source: string, push:
     receiveOwn(ctx, checked.verified)
     return { outcome: 'held', id }
   }
+  const rolledBack = row === undefined ? undercuts(ctx, id, statement) : null
+  if (rolledBack !== null) {
+    report(ctx, source, rolledBack, `entry of ${id}: a newer one ended`)
+    return { outcome: 'refused', id, code: rolledBack, text: 'a newer record of the member ended' }
+  }
   const { outcome, equivocation } = state.table.put(checked.verified)
   if (equivocation)
     emit(ctx, { kind: 'registry.equivocation', severity: 'alert', peer: id, reason: 'equivocation' })
@@ -95,6 +101,17 @@ function tellsMore(row: TableRow, carried: CarriedEntry, statement: Statement): 
   if (carried.credentials !== null && !equalBytes(carried.credentials, held.entry.credentials)) return true
   const order = compareVersions(statement, held.statement)
   return order > 0 || (order === 0 && !equalBytes(carried.statement, held.entry.statement))
+}
+
+/**
+ * Why a record of somebody who is not in the table must not enter it: a later one, a farewell perhaps, has ended already and
+ * would be rolled back. The same version again is no roll-back: our clock may have been wrong when it ended.
+ */
+function undercuts({ state, now }: Context, id: string, statement: Statement): ReplayReason | null {
+  const { incarnation, seq, issuedAt } = statement
+  const verdict = state.ended.check({ author: id, incarnation, seq, timeMs: issuedAt }, now)
+  if (verdict.ok) return null
+  return verdict.code === 'message-outdated' || verdict.code === 'replay-cache-full' ? verdict.code : null
 }
 
 /** The member itself shows an older record than we hold: its disk was rolled back, and it has to know. */

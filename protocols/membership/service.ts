@@ -199,7 +199,7 @@ export class MembershipService {
 
   /** Members whose lease ended but whose certificate stands: dial them when nobody else answers. */
   archived(): Archived[] {
-    return [...(this.#state?.archive.values() ?? [])]
+    return [...(this.#state?.archive.values() ?? [])].filter(({ entry }) => entry.kind === 'registration')
   }
 
   /** 8 bytes equal on nodes that know the same. */

@@ -3,7 +3,8 @@ import { KithError, MalformedError } from '../common/errors.ts'
 import { AuthorityCache, type Member, type Revoked } from '../admission/certificates.ts'
 import type { Root } from '../admission/root.ts'
 import { decodeStatement, signRegistration, verifyEntry } from '../registry/entry.ts'
-import { LEASE_SECONDS } from '../registry/limits.ts'
+import { AuthorWindow } from '../replay/author-window.ts'
+import { LEASE_SECONDS, LEASE_SECONDS_MAX, SKEW_MS } from '../registry/limits.ts'
 import { MemberTable, type TableRow } from '../registry/table.ts'
 import {
   statementFormat,
@@ -12,7 +13,7 @@ import {
   type Registration,
 } from '../registry/wire.ts'
 import { MembershipError } from './errors.ts'
-import { GOSSIP_BYTES_PER_TICK } from './limits.ts'
+import { ENDED_MAX, GOSSIP_BYTES_PER_TICK } from './limits.ts'
 import { frameFormat, type Frame } from './wire.ts'
 
 /** What a node says of itself besides what the machine fills in. */
@@ -38,6 +39,8 @@ export interface Verdict {
   lastSeen: number | null
   /** Accusations of the present version, by the accuser's peer id. */
   readonly accusers: Map<string, Uint8Array>
+  /** Date of the last accusation of the present version that was weighed, by accuser: an older copy is a replay. */
+  readonly weighed: Map<string, number>
   /** When a suspicion by others becomes death. */
   deadline: number | null
   /** True until anybody, the member or a neighbour, says anything about it in this run. */
@@ -118,9 +121,10 @@ export type Effect =
   | { readonly type: 'changed'; readonly id: string }
   | { readonly type: 'emit'; readonly event: EventInput }
 
-/** A member whose lease ended; its certificate still stands, so it is worth dialling. */
+/** A member whose lease ended; its certificate still stands, so it is worth dialling, unless it said farewell. */
 export interface Archived {
   readonly id: string
+  /** Empty after a farewell. */
   readonly addresses: readonly string[]
   readonly entry: MemberEntry
   /** End of the certificate, ms. */
@@ -141,6 +145,8 @@ export interface MembershipState {
   readonly links: Map<string, Link>
   readonly lost: Map<string, Lost>
   readonly archive: Map<string, Archived>
+  /** Last versions of members that left the table: nothing older of them may come back while its own lease would last. */
+  readonly ended: AuthorWindow
   /** Members with a running suspicion. */
   readonly suspicions: Set<string>
   readonly toAccuse: Set<string>
@@ -230,6 +236,12 @@ export function createMembership(config: MembershipConfig, now: number): Members
     links: new Map(),
     lost: new Map(),
     archive: new Map(),
+    ended: new AuthorWindow({
+      authorsMax: ENDED_MAX,
+      pastMs: LEASE_SECONDS_MAX * 1000 + SKEW_MS,
+      futureMs: SKEW_MS,
+      windowBits: 0,
+    }),
     suspicions: new Set(),
     toAccuse: new Set(),
     gossip: new Map(),
@@ -256,7 +268,8 @@ function restore(state: MembershipState, entry: MemberEntry, now: number): void 
   const { root, cache, revoked, verify } = state
   const checked = verifyEntry({ root, entry, now, authorityReachable: false, revoked, verify, cache })
   if (!checked.ok) {
-    if (checked.code === 'registration-expired') archiveEntry(state, entry, now)
+    if (checked.code === 'registration-expired' || checked.code === 'registration-from-the-future')
+      archiveEntry(state, entry, now)
     return // refused entries of our own disk are left to be overwritten
   }
   const { id } = checked.verified.member
@@ -266,10 +279,9 @@ function restore(state: MembershipState, entry: MemberEntry, now: number): void 
   state.table.mark(id, !left)
 }
 
-/** Keeps a member whose lease ended as somebody to dial. */
+/** Keeps a member whose lease ended: as somebody to dial, and as the version nothing older of it may undercut. */
 export function archiveEntry(state: MembershipState, entry: MemberEntry, now: number): boolean {
   const { root, cache, revoked, verify } = state
-  if (entry.kind === 'leave') return false
   // One millisecond after its own date everything about the lease holds; the certificate is judged by today's clock below.
   const issuedAt = issuedAtOf(entry)
   if (issuedAt === null) return false
@@ -282,12 +294,15 @@ export function archiveEntry(state: MembershipState, entry: MemberEntry, now: nu
     verify,
     cache,
   })
-  if (!checked.ok || checked.verified.statement.kind !== 'registration') return false
+  if (!checked.ok) return false
   const { member, statement } = checked.verified
-  if (member.id === state.self.id || member.notAfter <= now) return false
+  if (member.id === state.self.id) return false
+  const { incarnation, seq } = statement
+  state.ended.commit({ author: member.id, incarnation, seq, timeMs: Math.min(issuedAt, now) }, now)
+  if (member.notAfter <= now) return false
   state.archive.set(member.id, {
     id: member.id,
-    addresses: statement.addresses,
+    addresses: statement.kind === 'registration' ? statement.addresses : [],
     entry,
     notAfter: member.notAfter,
   })
@@ -327,7 +342,7 @@ export function ownRegistration(
 
 /** A verdict without any evidence. */
 export function newVerdict(state: MemberState): Verdict {
-  return { state, lastSeen: null, accusers: new Map(), deadline: null, unvouched: false }
+  return { state, lastSeen: null, accusers: new Map(), weighed: new Map(), deadline: null, unvouched: false }
 }
 
 /** The row of this node itself. */

@@ -15,6 +15,8 @@ export interface AeadCipher {
     target: Uint8Array,
     offset: number,
   ): void
+  /** The same without a copy, for what is large: ciphertext in pieces, the last of which is the tag. */
+  sealPieces(counter: number, ad: Uint8Array, parts: readonly Uint8Array[]): Uint8Array[]
   /**
    * Plaintext of `parts` (ciphertext and, behind it, the tag, cut anywhere), released only after the tag was verified.
    * @throws NoiseError `decrypt-failed`.
@@ -48,20 +50,20 @@ export function aead(algorithm: CipherGCMTypes, bigEndian: boolean, key: KeyObje
       setCounter(counter)
       const cipher = createCipheriv(algorithm, key, iv, options).setAAD(ad)
       let at = offset
-      let run = offset
-      for (const part of parts) {
-        if (part.length < GATHER_BELOW_BYTES) {
-          target.set(part, at)
-        } else {
-          if (run < at) target.set(cipher.update(target.subarray(run, at)), run)
-          target.set(cipher.update(part), at)
-          run = at + part.length
-        }
-        at += part.length
+      for (const run of gathered(parts)) {
+        target.set(cipher.update(run), at)
+        at += run.length
       }
-      if (run < at) target.set(cipher.update(target.subarray(run, at)), run)
       cipher.final()
       target.set(cipher.getAuthTag(), at)
+    },
+    sealPieces(counter, ad, parts) {
+      setCounter(counter)
+      const cipher = createCipheriv(algorithm, key, iv, options).setAAD(ad)
+      const pieces: Uint8Array[] = gathered(parts).map((run) => cipher.update(run))
+      cipher.final()
+      pieces.push(cipher.getAuthTag())
+      return pieces
     },
     open(counter, ad, parts) {
       const { body, tag } = splitTag(parts)
@@ -78,18 +80,39 @@ export function aead(algorithm: CipherGCMTypes, bigEndian: boolean, key: KeyObje
   }
 }
 
+/** The same bytes with neighbouring small parts joined. */
+function gathered(parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  if (parts.length < 2) return parts
+  const runs: Uint8Array[] = []
+  let first = 0
+  for (let index = 0; index <= parts.length; index++) {
+    const part = parts[index]
+    if (part !== undefined && part.length < GATHER_BELOW_BYTES) continue
+    if (index - first === 1) runs.push(parts[first] as Uint8Array)
+    else if (index > first) runs.push(Buffer.concat(parts.slice(first, index)))
+    if (part !== undefined) runs.push(part)
+    first = index + 1
+  }
+  return runs
+}
+
 /** Cuts the last 16 bytes off a ciphertext that may be cut anywhere. */
-function splitTag(parts: readonly Uint8Array[]): { body: Uint8Array[]; tag: Uint8Array } {
+function splitTag(parts: readonly Uint8Array[]): { body: readonly Uint8Array[]; tag: Uint8Array } {
+  const last = parts.at(-1)
+  if (last !== undefined && last.length > TAG_BYTES) {
+    const at = last.length - TAG_BYTES
+    return { body: [...parts.slice(0, -1), last.subarray(0, at)], tag: last.subarray(at) }
+  }
   const body = [...parts]
   const tag = new Uint8Array(TAG_BYTES)
   let missing = TAG_BYTES
   while (missing > 0) {
-    const last = body.pop()
-    if (last === undefined) throw new NoiseError('message-length', 'Cannot decrypt: shorter than a tag')
-    const take = Math.min(missing, last.length)
+    const end = body.pop()
+    if (end === undefined) throw new NoiseError('message-length', 'Cannot decrypt: shorter than a tag')
+    const take = Math.min(missing, end.length)
     missing -= take
-    tag.set(last.subarray(last.length - take), missing)
-    if (take < last.length) body.push(last.subarray(0, last.length - take))
+    tag.set(end.subarray(end.length - take), missing)
+    if (take < end.length) body.push(end.subarray(0, end.length - take))
   }
   return { body, tag }
 }

@@ -14,6 +14,15 @@ export const NOISE_REASONS = {
     summary: 'A public key of small order was offered, which would make the shared secret predictable.',
     fix: 'The other side is broken or hostile; remove the address.',
   },
+  'kem-key-invalid': {
+    summary:
+      'A post-quantum (ML-KEM-768) public key of a wrong length or with a number out of range was offered.',
+    fix: 'The other side is broken or hostile; remove the address.',
+  },
+  'kem-ciphertext-invalid': {
+    summary: 'A post-quantum (ML-KEM-768) ciphertext has a wrong length.',
+    fix: 'The other side is broken or hostile; remove the address.',
+  },
   'identity-key-invalid': {
     summary: 'An Ed25519 identity key is not a canonical point of the prime-order group.',
     fix: 'The peer id is wrong or hostile; ask for a fresh invite or address.',

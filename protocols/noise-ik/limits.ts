@@ -7,6 +7,12 @@ export const TAG_BYTES = 16
 /** X25519 and Ed25519 keys, hash output, chaining key. */
 export const KEY_BYTES = 32
 
+/** Raw ML-KEM-768 encapsulation key (FIPS 203, table 3). */
+export const KEM_PUBLIC_KEY_BYTES = 1184
+
+/** ML-KEM-768 ciphertext (FIPS 203, table 3). */
+export const KEM_CIPHERTEXT_BYTES = 1088
+
 /**
  * Converted identity keys that are remembered. A conversion costs about 2 ms of pure JavaScript; 1,024 entries of 64 bytes hold
  * every member of a mesh of the usual size, and a larger mesh merely converts again.

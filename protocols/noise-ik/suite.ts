@@ -11,6 +11,7 @@ import {
 import { aead, type AeadCipher } from './aead.ts'
 import { NoiseError } from './errors.ts'
 import { KEY_BYTES } from './limits.ts'
+import { wipe } from './wipe.ts'
 
 /** Names of the accepted suites, as shown to people. */
 export type SuiteName = 'aesgcm' | 'chachapoly'
@@ -29,15 +30,17 @@ export interface CipherSuite {
   readonly name: SuiteName
   /** Second half of the Noise protocol name: `25519_AESGCM_SHA256`. */
   readonly noiseName: string
-  /** Key pair of a 32-byte X25519 secret. */
+  /** Key pair of a 32-byte X25519 secret; the caller zeroes it. */
   keyPair(secret: Uint8Array): KeyPair
-  /** 32-byte shared secret. @throws NoiseError `low-order-key`. */
+  /** 32-byte shared secret, which the caller zeroes. @throws NoiseError `low-order-key`. */
   dh(pair: KeyPair, publicKey: Uint8Array): Uint8Array
   /** SHA-256 of all parts. */
   hash(...parts: readonly Uint8Array[]): Uint8Array
-  /** Noise HKDF (§4.3): two 32-byte outputs. */
-  hkdf(chainingKey: Uint8Array, input: Uint8Array): [Uint8Array, Uint8Array]
-  /** An AEAD under a 32-byte key. */
+  /** Noise HKDF (§4.3) with all three 32-byte outputs; where two are asked for, they are the first two. */
+  hkdf(chainingKey: Uint8Array, input: Uint8Array): [Uint8Array, Uint8Array, Uint8Array]
+  /** RFC 5869 HKDF, 32 bytes. */
+  expand(secret: Uint8Array, input: Uint8Array, info: Uint8Array): Uint8Array
+  /** An AEAD under a 32-byte key, of which it keeps a copy inside the crypto library: the caller zeroes its own. */
   cipher(key: Uint8Array): AeadCipher
 }
 
@@ -72,15 +75,20 @@ function suite(id: number, name: SuiteName, noise: string, algorithm: string): C
     },
     hkdf(chainingKey, input) {
       // Noise's HKDF is RFC 5869 with the chaining key as salt and no info.
-      const out = new Uint8Array(hkdfSync('sha256', input, chainingKey, '', 2 * KEY_BYTES))
-      return [out.slice(0, KEY_BYTES), out.slice(KEY_BYTES)]
+      const out = new Uint8Array(hkdfSync('sha256', input, chainingKey, '', 3 * KEY_BYTES))
+      const outputs = [0, 1, 2].map((n) => out.slice(n * KEY_BYTES, (n + 1) * KEY_BYTES))
+      wipe(out)
+      return outputs as [Uint8Array, Uint8Array, Uint8Array]
     },
+    expand: (secret, input, info) => new Uint8Array(hkdfSync('sha256', input, secret, info, KEY_BYTES)),
     cipher: (key) => aead(algorithm as CipherGCMTypes, name === 'aesgcm', createSecretKey(key)),
   }
 }
 
 function keyPair(secret: Uint8Array): KeyPair {
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_X25519, secret]), format: 'der', type: 'pkcs8' })
+  const pkcs8 = Buffer.concat([PKCS8_X25519, secret])
+  const key = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
+  wipe(pkcs8)
   const spki = createPublicKey(key).export({ format: 'der', type: 'spki' })
   return { publicKey: Uint8Array.from(spki.subarray(SPKI_X25519.length)), secret: key }
 }

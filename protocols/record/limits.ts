@@ -18,3 +18,9 @@ export const RECORD_MAX_BYTES = 256 * 1024
  * one array object for each.
  */
 export const RECORD_CHUNKS_MAX = 64
+
+/**
+ * Records up to this plaintext are built in one buffer; larger ones leave in pieces, as the crypto library made them. Copying
+ * 64 KiB cost about as much as encrypting a third of it.
+ */
+export const ONE_BUFFER_MAX_BYTES = 16 * 1024

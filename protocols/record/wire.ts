@@ -1,17 +1,15 @@
 import { RecordError } from './errors.ts'
 import { HEADER_BYTES, RECORD_MAX_BYTES, RECORD_TAG_BYTES } from './limits.ts'
 
-/** Record types; never renumbered. `rot` and `ack` are reserved for key rotation and refused until it exists. */
+/** Record types; never renumbered. */
 export const RECORD_TYPES = { data: 0, rot: 1, ack: 2, confirm: 3, close: 4 } as const
 
-/** Name of a record type that may be sent today. */
-export type RecordType = 'data' | 'confirm' | 'close'
+/** Name of a record type. */
+export type RecordType = keyof typeof RECORD_TYPES
 
-const ACCEPTED: ReadonlyMap<number, RecordType> = new Map([
-  [RECORD_TYPES.data, 'data'],
-  [RECORD_TYPES.confirm, 'confirm'],
-  [RECORD_TYPES.close, 'close'],
-])
+const NAMES: ReadonlyMap<number, RecordType> = new Map(
+  Object.entries(RECORD_TYPES).map(([name, number]) => [number, name as RecordType]),
+)
 
 /** The 16 bytes in front of each record, all of them authenticated. */
 export interface RecordHeader {
@@ -40,7 +38,7 @@ export function writeHeader(header: RecordHeader, target: Uint8Array): void {
 export function readHeader(bytes: Uint8Array, maxPlaintextBytes: number = RECORD_MAX_BYTES): RecordHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES)
   const first = view.getUint32(0)
-  const type = ACCEPTED.get(first >>> 24)
+  const type = NAMES.get(first >>> 24)
   if (type === undefined) throw new RecordError('record-type', `Cannot read a record of type ${first >>> 24}`)
   const lengthBytes = first % 2 ** 24
   if (lengthBytes < RECORD_TAG_BYTES || lengthBytes > maxPlaintextBytes + RECORD_TAG_BYTES) {

@@ -1,7 +1,9 @@
 import { KithError, type ReasonTable } from '../common/errors.ts'
+import { MUX_REASONS } from '../mux/errors.ts'
 import { NOISE_REASONS } from '../noise-ik/errors.ts'
 import { RECORD_REASONS } from '../record/errors.ts'
 import { REPLAY_REASONS } from '../replay/errors.ts'
+import { ROTATION_REASONS } from '../rotation/errors.ts'
 
 /** Why a channel was not set up, or ended otherwise than in order. */
 export const CHANNEL_REASONS = {
@@ -20,6 +22,14 @@ export const CHANNEL_REASONS = {
   'identity-mismatch': {
     summary: 'The identity a peer claims is not the one its keys prove.',
     fix: 'The other side is broken or hostile; look at where its address came from.',
+  },
+  'stranger-refused': {
+    summary: 'Something that speaks no protocol of this mesh connected to the mesh port, and got no answer.',
+    fix: 'Nothing to do: scanners and misdirected programs look like this. If a member is meant, check that it is in this mesh.',
+  },
+  downgraded: {
+    summary: 'A member connected by stock libp2p encryption, without its certificate, and was cut.',
+    fix: 'Somebody in between may force it; look at the network, and set compat = false where no stock peers are wanted.',
   },
   'handshake-oversize': {
     summary: 'A handshake message is longer than the limit, or followed by bytes nobody asked for.',
@@ -64,20 +74,18 @@ export const CHANNEL_REASONS = {
     summary: 'The other side broke the rules of the join exchange.',
     fix: 'Update both nodes to the same version.',
   },
-  'exchange-done': { summary: 'A join exchange was served; the connection ends by design.', fix: '' },
-  'exchange-outbound': {
-    summary: 'The join door was asked to dial, which only a joining machine does.',
-    fix: '',
-  },
   'door-unreachable': {
     summary:
       'A node that should let this machine in could not be reached or does not serve the mesh of the invite.',
     fix: 'Check that the node runs and that its address in the invite is reachable from here; try another address of the invite.',
   },
   'internal-error': { summary: 'The node itself failed in a handshake.', fix: 'Report this event as a bug.' },
+  closed: { summary: 'The connection was closed in order.', fix: '' },
+  ...MUX_REASONS,
   ...NOISE_REASONS,
   ...RECORD_REASONS,
   ...REPLAY_REASONS,
+  ...ROTATION_REASONS,
 } as const satisfies ReasonTable
 
 /**

@@ -1,17 +1,17 @@
-import type { ConnectionEncrypter, MessageStream, StreamMessageEvent } from '@libp2p/interface'
+import type { MessageStream, StreamMessageEvent } from '@libp2p/interface'
 import { concat } from '../common/bytes.ts'
 import type { EmitEvent } from '../common/ports.ts'
 import { suiteByName, type SuiteName } from '../noise-ik/suite.ts'
-import type { PlainRecord, RecordReader, RecordWriter } from '../record/machine.ts'
+import type { PlainRecord, RecordReader } from '../record/reader.ts'
+import type { RecordWriter } from '../record/writer.ts'
 import { FirstMessageGuard } from '../replay/machine.ts'
 import { ChannelError } from './errors.ts'
 import { asKithError, emitFailure } from './failures.ts'
 import { sendBytes } from './frames.ts'
 import { answerHandshake, closeGently, dialHandshake } from './handshake.ts'
-import { EXCHANGE_REPLY_MAX_BYTES, EXCHANGE_REQUEST_MAX_BYTES, PENDING_HANDSHAKES_MAX } from './limits.ts'
+import { EXCHANGE_REPLY_MAX_BYTES, EXCHANGE_REQUEST_MAX_BYTES, PENDING_JOINS_MAX } from './limits.ts'
 import type { Party } from './machine.ts'
 import { createParty, type IdentityInit } from './party.ts'
-import { protocolId } from './wire.ts'
 
 /** What either side of a join exchange needs. */
 export interface ExchangeInit extends IdentityInit {
@@ -21,13 +21,14 @@ export interface ExchangeInit extends IdentityInit {
 }
 
 /**
- * Answers one request; `joinerKey` is the Ed25519 key the joiner proved to hold. A throw closes the exchange without a reply,
+ * Answers one request; `joinerKey` is the Ed25519 key the joiner proved to hold, `from` its address. A throw closes the exchange without a reply,
  * so refusals the joiner should read are replies.
  */
 export type ExchangeHandler = (
   request: Uint8Array,
   joinerKey: Uint8Array,
   signal: AbortSignal,
+  from: string | undefined,
 ) => Promise<Uint8Array>
 
 /**
@@ -56,7 +57,7 @@ export async function requestOverChannel(
   )
   const reply = collect(stream, reader, ['data', 'close'], signal)
   reply.catch(() => undefined) // awaited below; a failing send must not leave it unhandled
-  sendBytes(stream, concat(writer.seal('confirm', []), writer.seal('data', [request])))
+  sendBytes(stream, concat(...writer.seal('confirm', []), ...writer.seal('data', [request])))
   return reply
 }
 
@@ -72,19 +73,21 @@ export function exchangeDoor(init: IdentityInit): ExchangeDoor {
 }
 
 /**
- * The answering side: reads one request, hands it to `handler`, sends the reply and waits until the joiner has closed, so that
+ * The answering side, whose first message came already: reads one request, hands it to `handler`, sends the reply and waits until the joiner has closed, so that
  * no reset overtakes the reply. Returns the joiner's Ed25519 key. @throws KithError, and whatever `handler` throws
  */
 export async function serveExchange(
   stream: MessageStream,
   door: ExchangeDoor,
+  message1: Uint8Array,
   handler: ExchangeHandler,
   signal: AbortSignal,
-  onCaller: (id: string) => void = () => undefined,
+  { onCaller = () => undefined, from }: { onCaller?: (id: string) => void; from?: string | undefined } = {},
 ): Promise<Uint8Array> {
   const { writer, reader, caller } = await answerHandshake(
     stream,
     door.party,
+    message1,
     {
       guard: door.guard,
       onCaller: ({ id }) => onCaller(id),
@@ -94,7 +97,7 @@ export async function serveExchange(
     signal,
   )
   const request = await collect(stream, reader, ['confirm', 'data'], signal)
-  const reply = await handler(request, caller.key, signal)
+  const reply = await handler(request, caller.key, signal, from)
   await sendReply(stream, writer, reply, signal)
   return caller.key
 }
@@ -111,7 +114,7 @@ async function sendReply(
     stream.addEventListener('remoteCloseWrite', () => resolve())
     signal.addEventListener('abort', () => resolve())
   })
-  sendBytes(stream, concat(writer.seal('data', [reply]), writer.seal('close', [])))
+  sendBytes(stream, concat(...writer.seal('data', [reply]), ...writer.seal('close', [])))
   await closed
 }
 
@@ -168,43 +171,48 @@ function collect(
   })
 }
 
-/**
- * The listening side of the join exchange as a connection encrypter: it serves the exchange and then ends the connection, which
- * so never becomes a libp2p connection. `secureInbound` therefore always rejects, with the code `exchange-done` when all went
- * well; `secureOutbound` refuses.
- */
-export function joinDoor(init: ExchangeInit, handler: ExchangeHandler): () => ConnectionEncrypter {
-  return () => {
-    const door = exchangeDoor(init)
-    let pending = 0
-    return {
-      protocol: protocolId(init.meshId, 'join'),
-      async secureInbound(stream, options) {
-        const signal = options?.signal ?? new AbortController().signal
-        let caller: string | undefined
-        pending++
-        try {
-          if (pending > PENDING_HANDSHAKES_MAX) {
-            throw new ChannelError(
-              'too-many-handshakes',
-              `More than ${PENDING_HANDSHAKES_MAX} join exchanges are under way`,
-            )
-          }
-          await serveExchange(stream, door, handler, signal, (id) => (caller = id))
-          await closeGently(stream, signal)
-        } catch (raw) {
-          const error = asKithError(raw)
-          emitFailure(init.emit, error, 'inbound', caller)
-          throw error
-        } finally {
-          pending--
-        }
-        throw new ChannelError('exchange-done', 'The join exchange was served')
-      },
-      secureOutbound: () =>
-        Promise.reject(
-          new ChannelError('exchange-outbound', 'The join door does not dial; use dialExchange'),
-        ),
+/** Serves joiners whose connection begins with the opening of a join. */
+export class JoinDoor {
+  readonly #init: ExchangeInit
+  readonly #handler: ExchangeHandler
+  readonly #door: ExchangeDoor
+  #pending = 0
+
+  constructor(init: ExchangeInit, handler: ExchangeHandler) {
+    this.#init = init
+    this.#handler = handler
+    this.#door = exchangeDoor(init)
+  }
+
+  /**
+   * Serves one exchange and ends the connection, which so never becomes a libp2p connection. Failures are told as events and
+   * not thrown: nobody waits for them.
+   */
+  async serve(
+    stream: MessageStream,
+    message1: Uint8Array,
+    options: { readonly signal: AbortSignal; readonly from?: string },
+  ): Promise<void> {
+    let peer: string | undefined
+    this.#pending++
+    try {
+      if (this.#pending > PENDING_JOINS_MAX) {
+        throw new ChannelError(
+          'too-many-handshakes',
+          `More than ${PENDING_JOINS_MAX} join exchanges are under way`,
+        )
+      }
+      await serveExchange(stream, this.#door, message1, this.#handler, options.signal, {
+        onCaller: (id) => (peer = id),
+        from: options.from,
+      })
+      await closeGently(stream, options.signal)
+    } catch (caught) {
+      const error = asKithError(caught)
+      emitFailure(this.#init.emit, error, { direction: 'inbound', peer, from: options.from })
+      stream.abort(error)
+    } finally {
+      this.#pending--
     }
   }
 }

@@ -12,7 +12,8 @@ const SEVERITIES: Readonly<Record<string, Severity>> = {
   'handshake-closed': 'notice',
   'handshake-timeout': 'notice',
   'confirm-missing': 'notice',
-  'exchange-done': 'info',
+  'message-before-start': 'notice',
+  'replay-memory-unsaved': 'notice',
 }
 
 /** How much a failed handshake matters to an operator. */
@@ -28,13 +29,16 @@ export function asKithError(error: unknown): KithError {
   })
 }
 
+/** What is known of the other side of a failed handshake. */
+export interface FailedWith {
+  readonly direction: 'inbound' | 'outbound'
+  readonly peer?: string | undefined
+  /** Its address. */
+  readonly from?: string | undefined
+}
+
 /** Emits `handshake.failed` with its reason; libp2p throws away everything but the message. */
-export function emitFailure(
-  emit: EmitEvent,
-  error: KithError,
-  direction: 'inbound' | 'outbound',
-  peer: string | undefined,
-): void {
+export function emitFailure(emit: EmitEvent, error: KithError, { direction, peer, from }: FailedWith): void {
   const offsetMs = error instanceof ChannelError ? error.offsetMs : undefined
   emit({
     kind: 'handshake.failed',
@@ -42,6 +46,10 @@ export function emitFailure(
     ...(peer === undefined ? {} : { peer }),
     reason: error.code,
     text: error.message,
-    fields: { direction, ...(offsetMs === undefined ? {} : { offsetMs }) },
+    fields: {
+      direction,
+      ...(from === undefined ? {} : { from }),
+      ...(offsetMs === undefined ? {} : { offsetMs }),
+    },
   })
 }

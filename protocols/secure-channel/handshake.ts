@@ -1,20 +1,23 @@
 import type { MessageStream } from '@libp2p/interface'
 import { toHex } from '../common/bytes.ts'
 import { peerIdFromKey } from '../common/peer-id.ts'
-import type { HandshakeResult } from '../noise-ik/machine.ts'
 import type { CipherSuite } from '../noise-ik/suite.ts'
-import { RecordReader, RecordWriter } from '../record/machine.ts'
+import { wipe } from '../noise-ik/wipe.ts'
+import { RecordReader } from '../record/reader.ts'
+import { RecordWriter } from '../record/writer.ts'
 import type { FirstMessageGuard } from '../replay/machine.ts'
 import { ChannelError } from './errors.ts'
 import { readFrame, sendFrame } from './frames.ts'
-import { initiate, respond, type Party } from './machine.ts'
-import type { Hello, Welcome } from './wire.ts'
+import { initiate, respond, type HandshakeKeys, type Party } from './machine.ts'
+import { encodeOpening, type Hello, type Welcome } from './wire.ts'
 
 /** What a finished handshake leaves for the records. */
 export interface Established {
   readonly writer: RecordWriter
   readonly reader: RecordReader
   readonly suite: CipherSuite
+  /** What the handshake left; rotation goes on from it. */
+  readonly keys: HandshakeKeys
 }
 
 /** Bounds a reader to what the purpose of the channel allows; the default is the record layer's own limit. */
@@ -40,7 +43,7 @@ export async function dialHandshake(
   const initiator = initiate(party, offer.suite, offer.responderKey, offer)
   const answer = readFrame(stream, signal)
   answer.catch(() => undefined) // awaited below; a failing send must not leave it unhandled
-  sendFrame(stream, initiator.message)
+  sendFrame(stream, initiator.message, encodeOpening(party.purpose))
   const { welcome, keys } = initiator.finish(await answer)
   return { ...established(offer.suite, keys, true, offer.maxPlaintextBytes), welcome }
 }
@@ -63,16 +66,17 @@ export interface AnswerRules extends ReaderLimit {
 }
 
 /**
- * Runs the answering side over `stream`. A caller that fails anywhere gets no byte; the only refusal that is answered is
+ * Runs the answering side over `stream`, whose first message came already. A caller that fails anywhere gets no byte; the only refusal that is answered is
  * `clock-skew`, and only to a caller that was admitted. @throws KithError
  */
 export async function answerHandshake(
   stream: MessageStream,
   party: Party,
+  message1: Uint8Array,
   rules: AnswerRules,
   signal: AbortSignal | undefined,
 ): Promise<Established & { readonly caller: Caller; readonly muxer: string | null }> {
-  const responder = respond(party, await readFrame(stream, signal))
+  const responder = respond(party, message1)
   const { hello, suite } = responder
   const caller: Caller = { key: hello.key, id: peerIdFromKey(hello.key), hello }
   rules.onCaller(caller)
@@ -102,16 +106,15 @@ export async function closeGently(stream: MessageStream, signal: AbortSignal | u
 
 function established(
   suite: CipherSuite,
-  keys: HandshakeResult,
+  keys: HandshakeKeys,
   initiator: boolean,
   maxPlaintextBytes?: number,
 ): Established {
   const [writeKey, readKey] = initiator
     ? [keys.initiatorKey, keys.responderKey]
     : [keys.responderKey, keys.initiatorKey]
-  return {
-    suite,
-    writer: new RecordWriter(suite.cipher(writeKey), 0, (size) => Buffer.allocUnsafe(size)),
-    reader: new RecordReader(suite.cipher(readKey), 0, maxPlaintextBytes),
-  }
+  const writer = new RecordWriter(suite.cipher(writeKey), 0, (size) => Buffer.allocUnsafe(size))
+  const reader = new RecordReader(suite.cipher(readKey), 0, maxPlaintextBytes)
+  wipe(writeKey, readKey) // the ciphers hold copies of their own
+  return { suite, keys, writer, reader }
 }

@@ -14,10 +14,16 @@ export const MUXERS_MAX = 8
 export const MUXER_NAME_MAX = 64
 
 /**
- * Inbound handshakes under way at once. A stranger's costs two key agreements and about 10 KiB until it fails or times out;
- * 64 are ten times what libp2p lets through by default and still below 1 MiB.
+ * Accepted connections of which nothing is proved yet. A stranger's costs two key agreements and about 10 KiB until it fails
+ * or times out: 256 are below 3 MiB, and far more than honest callers need, who are through in one round trip.
  */
-export const PENDING_HANDSHAKES_MAX = 64
+export const HALF_OPEN_MAX = 256
+
+/** The same from one address: a house behind one NAT that comes back after a power cut. */
+export const HALF_OPEN_PER_ADDRESS_MAX = 32
+
+/** Join exchanges under way at once; each waits for its issuer. */
+export const PENDING_JOINS_MAX = 64
 
 /** Sessions in the registry; twice what libp2p's connection manager may be set to. Beyond it handshakes are refused. */
 export const SESSIONS_MAX = 4096
@@ -30,3 +36,6 @@ export const EXCHANGE_REQUEST_MAX_BYTES = 8 * 1024
 
 /** One join reply: certificates, root document and the addresses of a few members. */
 export const EXCHANGE_REPLY_MAX_BYTES = 16 * 1024
+
+/** Bytes a link keeps for a user that is not there yet; beyond them it stops reading. libp2p takes a few turns to set up. */
+export const EARLY_MAX_BYTES = 256 * 1024

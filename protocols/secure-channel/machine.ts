@@ -1,7 +1,7 @@
 import { concat, equalBytes } from '../common/bytes.ts'
 import type { Clock, Random } from '../common/ports.ts'
 import { HandshakeState, type HandshakeResult } from '../noise-ik/machine.ts'
-import { IK } from '../noise-ik/pattern.ts'
+import { IKhfs } from '../noise-ik/pattern.ts'
 import type { CipherSuite, KeyPair } from '../noise-ik/suite.ts'
 import { ChannelError } from './errors.ts'
 import {
@@ -31,6 +31,12 @@ export interface Party {
   readonly random: Random
 }
 
+/** What a finished handshake leaves: keys, and what later rotations go on from. */
+export interface HandshakeKeys extends HandshakeResult {
+  /** The other side's static X25519 key. */
+  readonly remoteStatic: Uint8Array
+}
+
 /** The dialling side: `message` goes out, `finish` takes the answer. */
 export interface Initiator {
   readonly message: Uint8Array
@@ -38,7 +44,7 @@ export interface Initiator {
    * Reads message 2. @throws NoiseError, MalformedError, ChannelError `clock-skew` (with the offset), `handshake-refused`,
    * `muxer-not-offered`.
    */
-  finish(message: Uint8Array): { readonly welcome: Welcome; readonly keys: HandshakeResult }
+  finish(message: Uint8Array): { readonly welcome: Welcome; readonly keys: HandshakeKeys }
 }
 
 /** A first message that authenticated; the answer is still open. */
@@ -50,7 +56,7 @@ export interface Responder {
   /** Message 2 of a session, and its keys. */
   accept(welcome: { readonly muxer: string | null; readonly credentials: Uint8Array }): {
     readonly message: Uint8Array
-    readonly keys: HandshakeResult
+    readonly keys: HandshakeKeys
   }
   /** Message 2 that tells our time and nothing else. */
   refuseClock(): Uint8Array
@@ -63,13 +69,14 @@ export function initiate(
   responderKey: Uint8Array,
   offer: { readonly muxers: readonly string[]; readonly credentials: Uint8Array },
 ): Initiator {
+  const remoteStatic = party.convert(responderKey)
   const noise = new HandshakeState({
     suite,
-    pattern: IK,
+    pattern: IKhfs,
     initiator: true,
     prologue: prologueOf(party, suite, responderKey),
     s: party.s,
-    rs: party.convert(responderKey),
+    rs: remoteStatic,
     ephemeralSecret: () => party.random.bytes(32),
   })
   const sentAt = Math.floor(party.clock.now())
@@ -85,7 +92,7 @@ export function initiate(
     finish(message) {
       const welcome = WELCOME.decode(noise.readMessage(message))
       checkWelcome(welcome, offer.muxers, Math.floor(party.clock.now()))
-      return { welcome, keys: noise.finish() }
+      return { welcome, keys: { ...noise.finish(), remoteStatic } }
     },
   }
 }
@@ -117,7 +124,7 @@ export function respond(party: Party, message: Uint8Array): Responder {
     throw new ChannelError('suite-unsupported', `Cannot answer in suite ${message[0] ?? 'none'}`)
   const noise = new HandshakeState({
     suite,
-    pattern: IK,
+    pattern: IKhfs,
     initiator: false,
     prologue: prologueOf(party, suite, party.publicKey),
     s: party.s,
@@ -139,7 +146,7 @@ export function respond(party: Party, message: Uint8Array): Responder {
     ephemeral: remoteEphemeral,
     accept({ muxer, credentials }) {
       const bytes = answer({ status: WELCOME_STATUS.accepted, muxer, credentials })
-      return { message: bytes, keys: noise.finish() }
+      return { message: bytes, keys: { ...noise.finish(), remoteStatic } }
     },
     refuseClock: () =>
       answer({ status: WELCOME_STATUS.clockSkew, muxer: null, credentials: new Uint8Array(0) }),

@@ -1,5 +1,6 @@
 import { concat, toHex, utf8 } from '../common/bytes.ts'
 import { boundedBytes, cborFormat, fixedBytes, row, uint, z } from '../common/format.ts'
+import { ChannelError } from './errors.ts'
 import { CREDENTIALS_MAX_BYTES, HANDSHAKE_PAYLOAD_MAX_BYTES, MUXER_NAME_MAX, MUXERS_MAX } from './limits.ts'
 
 /** What a channel is for; bound into the prologue, so that a message for one purpose is noise to the other. */
@@ -7,6 +8,33 @@ export const PURPOSES = { member: 1, join: 2 } as const
 
 /** Purpose of a channel. */
 export type Purpose = keyof typeof PURPOSES
+
+/** `K` and the purpose: how a connection begins. */
+export const OPENING_BYTES = 2
+
+const OPENING_MARK = 0x4b
+/** First byte of libp2p's negotiation: the length of its greeting. */
+const MULTISTREAM_MARK = 0x13
+
+/** The first bytes of a connection for `purpose`. */
+export function encodeOpening(purpose: Purpose): Uint8Array {
+  return Uint8Array.of(OPENING_MARK, PURPOSES[purpose])
+}
+
+/**
+ * What a connection is for, by its first bytes; undefined when more are needed. @throws ChannelError `stranger-refused` at the
+ * first byte that fits nothing.
+ */
+export function decodeOpening(bytes: Uint8Array): Purpose | 'multistream' | undefined {
+  const [mark, number] = bytes
+  if (mark === undefined) return undefined
+  if (mark === MULTISTREAM_MARK) return 'multistream'
+  if (mark !== OPENING_MARK) throw new ChannelError('stranger-refused', `The first byte is ${mark}`)
+  if (number === undefined) return undefined
+  if (number === PURPOSES.member) return 'member'
+  if (number === PURPOSES.join) return 'join'
+  throw new ChannelError('stranger-refused', `The purpose is ${number}`)
+}
 
 /** The libp2p protocol id: meshes never share one, and so never talk by accident. */
 export function protocolId(meshId: Uint8Array, purpose: Purpose): string {

@@ -6,3 +6,11 @@ export const STREAMS_PER_PEER_MAX = 1024
 export const TARGET_CONNECT_TIMEOUT_MS = 5000
 /** How long the consumer waits for the answer to an OPEN; longer than the provider's own time-out, so its reason arrives. */
 export const OPEN_TIMEOUT_MS = 8000
+/**
+ * How long the provider's yes waits for the first bytes of the service, to leave in one record with them. Only a consumer
+ * whose service says nothing first notices, and waits for nothing meanwhile.
+ */
+export const ACCEPT_DELAY_MS = 20
+
+/** OPEN frames kept, so that a short connection does not encode and check one again; forgotten together when it is full. */
+export const OPENS_REMEMBERED_MAX = 1024

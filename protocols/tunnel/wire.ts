@@ -1,5 +1,5 @@
 import { cborFormat, row, z } from '../common/format.ts'
-import { OPEN_BYTES_MAX } from './limits.ts'
+import { OPEN_BYTES_MAX, OPENS_REMEMBERED_MAX } from './limits.ts'
 
 /** First frame of a tunnel stream, consumer to provider: which service. Preceded by its length as u16. */
 export const OpenFormat = cborFormat(
@@ -21,4 +21,27 @@ export function frame(body: Uint8Array): Uint8Array {
   new DataView(out.buffer).setUint16(0, body.length)
   out.set(body, 2)
   return out
+}
+
+/** Frames that were made, by service, and services that were read, by frame: the same few are asked for again and again. */
+const made = new Map<string, Uint8Array>()
+const read = new Map<string, string>()
+
+/** The whole OPEN frame for a service; not to be changed. */
+export function openFrame(service: string): Uint8Array {
+  return remembered(made, service, () => frame(OpenFormat.encode({ version: 1, service })))
+}
+
+/** The service an OPEN body asks for. @throws MalformedError */
+export function readOpen(body: Uint8Array): string {
+  return remembered(read, String.fromCharCode(...body), () => OpenFormat.decode(body).service)
+}
+
+function remembered<T>(memory: Map<string, T>, key: string, make: () => T): T {
+  const known = memory.get(key)
+  if (known !== undefined) return known
+  const value = make()
+  if (memory.size >= OPENS_REMEMBERED_MAX) memory.clear()
+  memory.set(key, value)
+  return value
 }

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 
 /*
  * The outside programs that tests and demo talk to, from Debian's packages. Plain tools are installed with apt-get. Packages that bring
- * a system service (nginx, openssh-server) are only unpacked into .cache/programs, never installed: nothing can start them,
+ * a system service (nginx, openssh-server, fail2ban) are only unpacked into .cache/programs, never installed: nothing can start them,
  * now or at the next boot, but the tests themselves.
  */
 
@@ -17,12 +17,14 @@ const TOOLS: Readonly<Record<string, string>> = {
   ssh: 'openssh-client',
   ip: 'iproute2',
   openssl: 'openssl',
+  python3: 'python3',
 }
 /** Packages unpacked beside the project, with the libraries they need beyond Debian's base. */
-const DAEMON_PACKAGES = ['nginx', 'openssh-server', 'libwrap0', 'libnsl2', 'libtirpc3']
+const DAEMON_PACKAGES = ['nginx', 'openssh-server', 'libwrap0', 'libnsl2', 'libtirpc3', 'fail2ban']
 
 const root = join(import.meta.dirname, '..', '..')
 const unpacked = join(root, '.cache', 'programs')
+/** Holds the names of the packages that were unpacked whole. */
 const complete = join(unpacked, '.complete')
 
 /** Path of a daemon's binary, such as `nginx` or `sshd`, and the library path it needs; undefined when it is not there. */
@@ -34,6 +36,17 @@ export function daemon(name: string): { path: string; env: Record<string, string
     ? readdirSync(libraries).filter((folder) => folder.endsWith('-linux-gnu'))
     : []
   return { path, env: { LD_LIBRARY_PATH: folders.map((folder) => join(libraries, folder)).join(':') } }
+}
+
+/** How to run the unpacked `fail2ban-regex`; undefined when it is not there. Its Python modules are found in the unpacked tree. */
+export function fail2banRegex():
+  | { command: string; args: string[]; env: Record<string, string> }
+  | undefined {
+  const script = join(unpacked, 'usr', 'bin', 'fail2ban-regex')
+  if (!existsSync(script) || !hasCommand('python3')) return undefined
+  const modules = join(unpacked, 'usr', 'lib', 'python3', 'dist-packages')
+  // -B: no caches of compiled modules inside the tree.
+  return { command: 'python3', args: ['-B', script], env: { PYTHONPATH: modules } }
 }
 
 /** Whether a command is in PATH. */
@@ -53,7 +66,8 @@ function missing(): { tools: string[]; daemons: boolean } {
   const tools = Object.entries(TOOLS)
     .filter(([command]) => !hasCommand(command))
     .map(([, name]) => name)
-  return { tools, daemons: !existsSync(complete) }
+  const isComplete = existsSync(complete) && readFileSync(complete, 'utf8') === DAEMON_PACKAGES.join(' ')
+  return { tools, daemons: !isComplete }
 }
 
 /**
@@ -105,7 +119,7 @@ function unpackDaemons(): void {
   run('apt-get', ['-o', 'APT::Sandbox::User=root', 'download', ...DAEMON_PACKAGES], downloads)
   for (const file of readdirSync(downloads)) run('dpkg', ['-x', join(downloads, file), unpacked], downloads)
   rmSync(downloads, { recursive: true })
-  writeFileSync(complete, '')
+  writeFileSync(complete, DAEMON_PACKAGES.join(' '))
 }
 
 function apt(args: readonly string[]): void {

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { KithError } from '../../protocols/common/errors.ts'
 import { attack } from './attack.ts'
 import { LABEL, start } from '../node/http/fixture.ts'
 import type { Fixture } from '../node/http/fixture.ts'
@@ -103,6 +104,9 @@ for (const [width, height] of [
           await page.waitForSelector('tbody tr, .cards li, .events li')
           await axe(t, page, screen)
         }
+        await page.click('.events summary')
+        await page.waitForSelector('.events dd')
+        await axe(t, page, 'an event opened')
         await page.click('nav a:has-text("Services")')
         await page.click('button:text-is("Publish")')
         await page.click('dialog button[type=submit]')
@@ -223,6 +227,121 @@ browserTest('the page follows the node, says when it is gone and comes back', as
 })
 
 browserTest(
+  'events are filtered by kind, peer and severity, and opened for what the log holds of them',
+  async (t) => {
+    const own = await start({ assetsDir: DIST })
+    const context = await browser.newContext()
+    context.setDefaultTimeout(15_000)
+    const page = await context.newPage()
+    const wrongs = watchPage(page, own.origin)
+    const [attic, laptop] = own.control.peersNow
+    const text = '<img src=x onerror=alert(1)>'
+    own.control.emit({
+      kind: 'rotation.failed',
+      severity: 'warning',
+      peer: laptop!.id,
+      reason: 'rotation-timeout',
+      text,
+      fields: { epoch: 4, ms: 10_000 },
+    })
+    for (let i = 0; i < 250; i++)
+      own.control.emit({ kind: 'member.alive', severity: 'info', peer: attic!.id })
+    await page.goto(own.dashboard.mintLoginLink().url)
+    await page.waitForSelector('.latest li')
+    await page.goto(`${own.origin}/events`)
+    const rows = page.locator('.events li')
+    await rows.first().waitFor()
+    t.is(await rows.count(), 200)
+    await page.getByLabel('Kind').fill('rotation')
+    await page.keyboard.press('Enter')
+    await until(async () => (await rows.count()) === 2)
+    t.regex((await rows.first().textContent()) ?? '', /New keys with laptop failed \(epoch 4\)/)
+    own.control.emit({ kind: 'member.died', severity: 'warning' })
+    own.control.emit({
+      kind: 'rotation.done',
+      severity: 'info',
+      peer: attic!.id,
+      fields: { epoch: 13, ms: 8, bytes: 2_000_000 },
+    })
+    await page.waitForSelector('text=New keys with attic: epoch 13, after 8 ms')
+    t.is(await rows.count(), 3, 'the tail keeps to the filter')
+    const failed = rows.filter({ hasText: 'laptop' })
+    t.regex((await failed.locator('time').getAttribute('title')) ?? '', /\d{1,2}:\d{2}/)
+    t.regex((await failed.locator('time').textContent()) ?? '', /just now|ago/)
+    await failed.locator('summary').click()
+    const details = (await failed.locator('dl').textContent()) ?? ''
+    for (const part of ['rotation.failed', 'rotation-timeout', laptop!.id, 'epoch', '10000', 'T', text])
+      t.true(details.includes(part), part)
+    t.regex(details, /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z/, 'the absolute time')
+    await failed.locator('button:text-is("Only this peer")').click()
+    await until(async () => (await rows.count()) === 1)
+    t.is(await page.getByLabel('Peer', { exact: true }).inputValue(), laptop!.id)
+    await page.getByLabel('Severity').selectOption('alert')
+    await page.waitForSelector('text=No event matches.')
+    await page.click('button:text-is("Show all events")')
+    await rows.nth(199).waitFor()
+    await page.click('button:text-is("Show older")')
+    await rows.nth(250).waitFor()
+    t.is(await page.getByLabel('Kind').inputValue(), '')
+    t.deepEqual(wrongs, [])
+    await context.close()
+    await own[Symbol.asyncDispose]()
+  },
+)
+
+browserTest('the peers page shows the keys and rotates them; who may only look cannot', async (t) => {
+  const own = await start({ assetsDir: DIST })
+  const context = await browser.newContext()
+  context.setDefaultTimeout(15_000)
+  const page = await context.newPage()
+  const wrongs = watchPage(page, own.origin)
+  await page.goto(own.dashboard.mintLoginLink().url)
+  await page.waitForSelector('h1')
+  await page.click('nav a:has-text("Peers")')
+  const row = page.locator('tbody tr').filter({ hasText: 'attic' }).first()
+  await row.waitFor()
+  t.regex((await row.textContent()) ?? '', /epoch 125 min oldROT 5 min agoACK 5 min agoRotate/)
+  t.regex((await page.locator('tbody').textContent()) ?? '', /3 rotations failed/)
+  await row.getByLabel('Rotate the keys with attic').click()
+  await page.waitForSelector('.notice:has-text("New keys with attic are being made.")')
+  t.deepEqual(own.control.calls.findLast(([name]) => name === 'rotate')?.[1], {
+    peer: own.control.peersNow[0]!.id,
+  })
+  await row.locator('text=agreeing on keys').waitFor()
+  t.true(await row.getByLabel('Rotate the keys with attic').isDisabled(), 'one at a time')
+  t.is(
+    await page.locator('tbody tr').last().locator('button:text-is("Rotate")').count(),
+    0,
+    'no session, no keys',
+  )
+  own.control.peersNow = own.control.peersNow.map((one) => ({
+    ...one,
+    name: one.name === 'laptop' ? 'gone' : one.name,
+  }))
+  const laptop = page
+    .locator('tbody tr')
+    .filter({ hasText: 'laptop' })
+    .getByLabel('Rotate the keys with laptop')
+  own.control.rotate = () => {
+    throw new KithError('no-session', 'There is no connection to laptop now.')
+  }
+  await laptop.click()
+  await page.waitForSelector('.notice:has-text("There is no connection to laptop now.")')
+  await page.evaluate('sessionStorage.clear()')
+  const stranger = await context.newPage()
+  await page.close()
+  await stranger.goto(`${own.origin}/peers`)
+  await stranger.waitForSelector('text=This tab can only look')
+  t.true(await stranger.locator('tbody tr').first().locator('button:text-is("Rotate")').isDisabled())
+  t.deepEqual(
+    wrongs.filter((wrong) => !/400 \(Bad Request\)|409/.test(wrong)),
+    [],
+  )
+  await context.close()
+  await own[Symbol.asyncDispose]()
+})
+
+browserTest(
   'a second tab gets the write token from the first; a stranger to both may only look',
   async (t) => {
     const { context, page } = await loggedIn()
@@ -306,4 +425,9 @@ browserTest('a rebound name is refused, and so are pages of another site and of 
 function closeServer(server: Server): Promise<void> {
   server.closeAllConnections()
   return new Promise((resolve) => server.close(() => resolve()))
+}
+
+/** Waits until `condition` holds; one that never does fails the test by its timeout. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve))
 }

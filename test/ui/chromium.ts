@@ -33,6 +33,7 @@ export function launchChromium(): Promise<Browser> {
 /** Builds the dashboard if a source is newer than what was built last. */
 export async function buildDashboard(): Promise<void> {
   if (newest(join(UI, 'src')) <= (existsSync(DIST) ? newest(DIST) : 0)) return
+  process.env['NODE_ENV'] = 'production' // ava says "test", with which the bundle is not the one users get
   await build({ configFile: join(UI, 'vite.config.ts'), logLevel: 'error' })
 }
 

@@ -136,7 +136,13 @@ function log(count: number) {
     return control.log.slice(-more)
   }
   grow(count)
-  return { grow, model: createEventModel({ events: (filter) => Promise.resolve(control.events(filter)) }) }
+  return {
+    grow,
+    control,
+    model: createEventModel({
+      events: ({ peer, ...filter }) => control.events({ ...filter, ...(peer ? { peer } : {}) }),
+    }),
+  }
 }
 
 test('the event model follows, filters and fetches what it missed', async (t) => {
@@ -159,8 +165,75 @@ test('the event model follows, filters and fetches what it missed', async (t) =>
   await model.older()
   t.is(model.events.value?.[0]?.id, 1)
   t.false(model.hasOlder.value)
-  model.atLeast.value = 'warning'
-  t.true(model.shown.value.every((event) => event.severity === 'warning') && model.shown.value.length > 0)
+})
+
+test('a chosen kind, peer or severity is asked of the node, so old and rare events are found', async (t) => {
+  const { grow, model, control } = log(0)
+  const [one, other] = control.peersNow.map(({ id }) => id)
+  const rare = { kind: 'rotation.failed', severity: 'warning', peer: one! } as const
+  control.emit(rare)
+  grow(1500)
+  control.emit(rare)
+  await model.load()
+  t.is(model.shown.value.length, 200)
+  t.false(model.isFiltered.value)
+  model.choose({ kind: 'rotation' })
+  t.is(model.events.value, null, 'what does not match is not shown meanwhile')
+  await settle()
+  t.deepEqual(
+    model.shown.value.map((event) => event.id),
+    [1502, 1],
+  )
+  t.false(model.hasOlder.value)
+  for (const event of grow(3)) model.receive(event)
+  t.is(model.shown.value.length, 2, 'others pass by')
+  control.emit({ ...rare, peer: other! })
+  model.receive(control.log.at(-1)!)
+  t.is(model.shown.value[0]?.id, 1506)
+  model.choose({ peer: one! })
+  await settle()
+  t.is(model.shown.value.length, 2)
+  model.choose({ severity: 'alert' })
+  await settle()
+  t.deepEqual(model.shown.value, [])
+  t.true(model.isFiltered.value)
+  model.clear()
+  await settle()
+  t.is(model.shown.value[0]?.id, 1506)
+  t.is(model.shown.value.length, 200)
+  model.choose({ kind: 'rotation' })
+  model.clear()
+  await settle()
+  t.is(model.shown.value.length, 200, 'the answer to a question taken back is dropped')
+})
+
+test('going far back stops following instead of losing what was asked for', async (t) => {
+  const { grow, model } = log(1500)
+  await model.load()
+  for (let i = 0; i < 6; i++) await model.older()
+  t.is(model.events.value?.[0]?.id, 101)
+  t.is(model.events.value?.length, 1000)
+  t.true(model.paused.value)
+  await model.older()
+  t.is(model.events.value?.[0]?.id, 1)
+  t.false(model.hasOlder.value)
+  model.receive(grow(1)[0]!)
+  t.is(model.waitingCount.value, 1)
+  model.resume()
+  await settle()
+  t.is(model.shown.value[0]?.id, 1501)
+})
+
+test('an event that comes while the log is being read is not lost', async (t) => {
+  const { grow, control, model } = log(3)
+  const read = model.load()
+  model.receive(grow(1)[0]!)
+  control.log.length = 3
+  await read
+  t.deepEqual(
+    model.shown.value.map((event) => event.id),
+    [4, 3, 2, 1],
+  )
 })
 
 test('a paused log counts what is new; a jump shows the neighbourhood and pauses', async (t) => {
@@ -287,6 +360,49 @@ test('an event without text is put into words, and repetitions in a row are coun
   const published = event({ kind: 'service.published', fields: { service: 'wiki' } })
   t.is(eventTitle(published, peers), 'Service published: wiki')
   t.is(eventTitle(event({ text: 'As it says.' }), peers), 'As it says.')
+  const about = { peer: 'id of attic', text: 'As it says.' }
+  for (const [given, expected] of [
+    [{ kind: 'handshake.done' }, 'Connected to attic'],
+    [
+      { kind: 'handshake.failed', reason: 'clock-skew', fields: { direction: 'inbound', offsetMs: 312_400 } },
+      'Handshake from attic failed: the clocks differ (312 s off ours)',
+    ],
+    [
+      { kind: 'handshake.failed', reason: 'x', fields: { direction: 'outbound' } },
+      'Handshake with attic failed: as it says',
+    ],
+    [
+      { kind: 'handshake.failed', reason: 'decrypt-failed', peer: null, fields: { direction: 'inbound' } },
+      'Handshake from somebody failed: wrong keys or another mesh',
+    ],
+    [
+      { kind: 'connection.refused', peer: null, fields: { from: '/ip4/192.0.2.1/tcp/4' } },
+      'A stranger was turned away: /ip4/192.0.2.1/tcp/4',
+    ],
+    [{ kind: 'rotation.start', fields: { epoch: 3 } }, 'New keys with attic: making epoch 3'],
+    [
+      { kind: 'rotation.done', fields: { epoch: 3, ms: 8, bytes: 1_400_000 } },
+      'New keys with attic: epoch 3, after 8 ms, the old ones carried 1.4 MB',
+    ],
+    [
+      { kind: 'rotation.failed', reason: 'rotation-timeout', text: '', fields: { epoch: 3 } },
+      'New keys with attic failed (epoch 3): rotation-timeout',
+    ],
+    [
+      { kind: 'rotation.glare', fields: { won: true } },
+      'Both sides began new keys with attic at once: ours went on',
+    ],
+    [
+      { kind: 'channel.downgrade' },
+      'A connection with attic used weaker protection than required and was closed',
+    ],
+    [{ kind: 'session.truncated' }, 'The connection with attic was cut off without a closing record'],
+    [{ kind: 'session.failed' }, 'The connection with attic was ended: as it says'],
+    [{ kind: 'session.closed', peer: 'unknown' }, 'The connection with a peer was closed in order'],
+    [{ kind: 'replay.detected' }, 'A recording of a message from attic was refused: as it says'],
+    [{ kind: 'toString' }, 'As it says.'],
+  ] as const)
+    t.is(eventTitle(event({ ...about, ...given }), peers), expected)
   const rows = summary([died, died, published, died, event({ severity: 'info' })], peers, 3)
   t.deepEqual(
     rows.map(({ title, times }) => `${title} ${times}`),

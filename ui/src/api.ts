@@ -5,8 +5,10 @@ import type {
   LiveMessage,
   LogEvent,
   PublishInput,
+  Rotated,
   Service,
   Session,
+  Severity,
   Status,
   Why,
 } from '../../node/api/schemas.ts'
@@ -54,7 +56,17 @@ export interface Api {
   unpublish(name: string): Promise<void>
   invite(input: Partial<InviteInput>): Promise<Invite>
   why(subject: string): Promise<Why>
-  events(filter: { since?: number; limit?: number }): Promise<LogEvent[]>
+  /** Starts a key rotation with a peer, by id. */
+  rotate(peer: string): Promise<Rotated>
+  /** `kind` is what the kind begins with, `peer` an id; empty texts mean all. */
+  events(filter: {
+    since?: number
+    before?: number
+    limit?: number
+    severity?: Severity
+    kind?: string
+    peer?: string
+  }): Promise<LogEvent[]>
   live(handlers: LiveHandlers): LiveConnection
 }
 
@@ -94,8 +106,10 @@ export function browserApi(token: () => string | null): Api {
     unpublish: (name) => call('DELETE', `services/${segment(name)}`) as Promise<never>,
     invite: (input) => call('POST', 'invites', input) as Promise<Invite>,
     why: (subject) => call('GET', `why/${segment(subject)}`) as Promise<Why>,
+    rotate: (peer) => call('POST', 'rotate', { peer }) as Promise<Rotated>,
     events(filter) {
-      const query = new URLSearchParams(Object.entries(filter).map(([key, value]) => [key, String(value)]))
+      const given = Object.entries(filter).filter(([, value]) => value !== '')
+      const query = new URLSearchParams(given.map(([key, value]) => [key, String(value)]))
       return call('GET', `events?${query}`) as Promise<LogEvent[]>
     },
     live(handlers) {

@@ -1,15 +1,15 @@
-import { InvalidArgumentError, Option, type Command } from 'commander'
-import type { LogEvent, Peer, PingReply, Service, Status, Why } from '../../api/schemas.ts'
+import type { Command } from 'commander'
+import type { Peer, PingReply, Service, Status, Why } from '../../api/schemas.ts'
 import { contextOf, type Context } from '../context.ts'
 import { AnsweredError } from '../errors.ts'
-import { formatBytes, formatDuration, table } from '../output.ts'
+import { formatBytes, formatDuration, parseWholeNumber, table } from '../output.ts'
 
 /** Between two pings. */
 const PING_INTERVAL_MS = 1000
 /** With `--until-direct`: long enough for any hole punch, not for ever. */
 const PINGS_MAX = 100
 
-/** `status`, `peers`, `services`, `ping`, `why`, `events`. */
+/** `status`, `peers`, `services`, `ping`, `why`. */
 export function addViewCommands(program: Command): void {
   program
     .command('status')
@@ -45,7 +45,7 @@ export function addViewCommands(program: Command): void {
     .command('ping')
     .description('time the way to another member')
     .argument('<peer>', 'node name or peer id')
-    .option('--count <n>', 'stop after this many replies', positive)
+    .option('--count <n>', 'stop after this many replies', parseWholeNumber)
     .option('--until-direct', 'stop at the first reply over a direct path')
     .action(async (peer: string, options: { count?: number; untilDirect?: true }, command: Command) => {
       await ping(
@@ -64,39 +64,6 @@ export function addViewCommands(program: Command): void {
       const why = await client.get<Why>(`/why/${encodeURIComponent(subject)}`)
       out.show(why, () => whyText(why))
     })
-  program
-    .command('events')
-    .description('the event log; ids have no gaps')
-    .option('-f, --follow', 'go on with new events')
-    .option('--since <id>', 'only events after this id', positive)
-    .addOption(
-      new Option('--severity <level>', 'at least this severity').choices([
-        'info',
-        'notice',
-        'warning',
-        'alert',
-      ]),
-    )
-    .action(async (options: { follow?: true; since?: number; severity?: string }, command: Command) => {
-      await events(contextOf(command), options)
-    })
-}
-
-async function events(
-  { client, out, signal }: Context,
-  options: { follow?: true; since?: number; severity?: string },
-): Promise<void> {
-  const query = new URLSearchParams()
-  if (options.since !== undefined) query.set('since', String(options.since))
-  if (options.severity !== undefined) query.set('severity', options.severity)
-  if (options.follow === undefined) {
-    const list = await client.get<LogEvent[]>(`/events?${query}`)
-    out.show(list, () => list.map(eventText).join('\n'))
-    return
-  }
-  query.set('follow', '1')
-  for await (const event of client.stream<LogEvent>('GET', `/events?${query}`, undefined, signal))
-    out.show(event, () => eventText(event))
 }
 
 async function ping(
@@ -157,10 +124,19 @@ function peersText(peers: readonly Peer[]): string {
     peer.path,
     peer.rttMs === null ? '-' : `${peer.rttMs.toFixed(1)} ms`,
     peer.epoch === null ? '-' : String(peer.epoch),
+    peer.keyAgeMs === null ? '-' : formatDuration(peer.keyAgeMs),
+    rotationText(peer.rotation),
     `${formatBytes(peer.rxBytes)}/${formatBytes(peer.txBytes)}`,
     peer.id,
   ])
-  return table(['NAME', 'STATE', 'PATH', 'RTT', 'EPOCH', 'RX/TX', 'ID'], rows)
+  return table(['NAME', 'STATE', 'PATH', 'RTT', 'EPOCH', 'KEY AGE', 'ROTATION', 'RX/TX', 'ID'], rows)
+}
+
+/** `active`, `rotating`, `failed, 2 failures`. */
+function rotationText(rotation: Peer['rotation']): string {
+  if (rotation === null) return '-'
+  const { state, failures } = rotation
+  return failures === 0 ? state : `${state}, ${failures} failure${failures === 1 ? '' : 's'}`
 }
 
 function servicesText(services: readonly Service[]): string {
@@ -179,20 +155,4 @@ function whyText(why: Why): string {
     `${why.subject}: ${why.verdict}${why.path === 'none' ? '' : ` (${why.path})`}`,
     ...why.reasons.map(({ code, text, fix }) => `  ${code}: ${text}${fix === '' ? '' : `\n    ${fix}`}`),
   ].join('\n')
-}
-
-function eventText(event: LogEvent): string {
-  const fields = Object.entries(event.fields).map(([key, value]) => `${key}=${value}`)
-  const parts = [
-    event.text,
-    event.peer === null ? '' : `peer=${event.peer}`,
-    event.reason === null ? '' : `[${event.reason}]`,
-    ...fields,
-  ]
-  return `${event.id}  ${new Date(event.at).toISOString()}  ${event.severity.padEnd(7)}  ${event.kind}  ${parts.filter((part) => part !== '').join(' ')}`
-}
-
-function positive(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('expected a whole number')
-  return Number(text)
 }

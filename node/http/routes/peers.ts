@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Control } from '../../api/control.ts'
-import { PeerSchema, PingInputSchema, PingReplySchema } from '../../api/schemas.ts'
+import {
+  PeerSchema,
+  PingInputSchema,
+  PingReplySchema,
+  RotatedSchema,
+  RotateInputSchema,
+} from '../../api/schemas.ts'
 import type { PingReply } from '../../api/schemas.ts'
 import { defineRoute, Lines } from '../route.ts'
 
@@ -13,6 +19,14 @@ export const peerRoutes = [
     permission: 'peers.read',
     answer: z.array(PeerSchema),
     handler: (_input, { control }) => control.peers(),
+  }),
+  defineRoute({
+    method: 'POST',
+    path: '/api/v1/rotate',
+    permission: 'peers.rotate',
+    body: RotateInputSchema,
+    answer: RotatedSchema,
+    handler: ({ body }, { control }) => control.rotate(body),
   }),
   defineRoute({
     method: 'POST',

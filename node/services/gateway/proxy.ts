@@ -160,8 +160,14 @@ export function createHttpProxy(reach: Reach): HttpProxy {
       }
       tunnel.write(requestHead(request), 'latin1') // the parser's own encoding of header bytes
       if (head.length > 0) tunnel.write(head)
+      // A refusal comes as the failure of the tunnel, before any byte of the service.
+      let isAnswered = false
+      tunnel.once('data', () => (isAnswered = true))
+      tunnel.once('error', (error) => {
+        if (!isAnswered && !socket.destroyed) socket.end(problemBytes(problemOf(error)))
+      })
       await Promise.all([pipeline(socket, tunnel), pipeline(tunnel, socket)]).catch((error: Error) => {
-        socket.destroy()
+        if (isAnswered) socket.destroy()
         tunnel.destroy(error)
       })
     },

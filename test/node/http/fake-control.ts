@@ -32,11 +32,11 @@ export class FakeControl implements Control {
     this.emit({ kind: 'node.started', severity: 'info', text: 'The node has started.' })
     this.emit({ kind: 'peer.joined', severity: 'notice', peer: PEER_IDS[0]!, text: 'attic joined the mesh.' })
     this.emit({
-      kind: 'rotation.confirmed',
+      kind: 'rotation.done',
       severity: 'info',
       peer: PEER_IDS[0]!,
-      text: 'Keys with attic rotated.',
-      fields: { epoch: 12 },
+      text: 'Keys of epoch 12 are in use after 9 ms',
+      fields: { epoch: 12, reason: 'time', bytes: 4_200_000, ms: 9 },
     })
     this.emit({
       kind: 'path.downgraded',
@@ -140,12 +140,42 @@ export class FakeControl implements Control {
     return { subject, verdict: 'reachable', path: 'relay', reasons }
   }
 
-  events(filter: Parameters<Control['events']>[0]): LogEvent[] {
-    const limit = filter.limit ?? 1000
+  async events(filter: Parameters<Control['events']>[0]): Promise<LogEvent[]> {
+    const { since, before = Infinity, severity = 'info', kind = '', peer, limit = 1000 } = filter
+    const levels = ['info', 'notice', 'warning', 'alert']
+    const about = this.peersNow.find((one) => one.name === peer || one.id === peer)?.id
+    if (peer !== undefined && about === undefined && peer.length < 40)
+      throw new KithError('peer-unknown', `No peer is called ${peer}.`)
     const matching = this.log.filter(
-      (event) => event.id > (filter.since ?? 0) && (!filter.severity || event.severity === filter.severity),
+      (event) =>
+        event.id > (since ?? 0) &&
+        event.id < before &&
+        levels.indexOf(event.severity) >= levels.indexOf(severity) &&
+        event.kind.startsWith(kind) &&
+        (peer === undefined || event.peer === (about ?? peer)),
     )
-    return filter.since === undefined ? matching.slice(-limit) : matching.slice(0, limit)
+    return since === undefined ? matching.slice(-limit) : matching.slice(0, limit)
+  }
+
+  rotate(input: { peer?: string | undefined }): ReturnType<Control['rotate']> {
+    this.calls.push(['rotate', input])
+    const chosen = this.peersNow.filter(
+      ({ id, name }) => input.peer === undefined || [id, name].includes(input.peer),
+    )
+    if (input.peer !== undefined && chosen.length === 0)
+      throw new KithError('peer-unknown', `No peer is called ${input.peer}.`)
+    if (input.peer !== undefined && chosen[0]?.epoch === null)
+      throw new KithError('no-session', `There is no connection to ${chosen[0].name} now.`)
+    const peers = chosen.flatMap(({ id, name, epoch, rotation }) =>
+      epoch === null ? [] : [{ id, name, epoch, started: rotation?.state === 'active' }],
+    )
+    this.peersNow = this.peersNow.map((one) =>
+      one.rotation !== null && peers.some(({ id }) => id === one.id)
+        ? { ...one, rotation: { ...one.rotation, state: 'handshaking', lastRotAt: Date.now() } }
+        : one,
+    )
+    this.change('peers')
+    return { peers }
   }
 
   onEvent(listener: (event: LogEvent) => void, signal: AbortSignal): void {
@@ -247,6 +277,8 @@ function meshPeers(now: number): Peer[] {
     via: null,
     epoch: 12,
     rotatedAt: now - 340_000,
+    keyAgeMs: 340_000,
+    rotation: { state: 'active' as const, lastRotAt: now - 340_010, lastAckAt: now - 340_000, failures: 0 },
     lastSeen: now - 2000,
     certificate: null,
   }
@@ -281,6 +313,7 @@ function meshPeers(now: number): Peer[] {
       state: 'suspect',
       path: 'direct',
       rttMs: 212,
+      rotation: { state: 'failed', lastRotAt: now - 50_000, lastAckAt: now - 940_000, failures: 3 },
       rxBytes: 5.5e5,
       txBytes: 1.1e6,
       lastSeen: now - 19_000,
@@ -297,6 +330,8 @@ function meshPeers(now: number): Peer[] {
       rttMs: null,
       epoch: null,
       rotatedAt: null,
+      keyAgeMs: null,
+      rotation: null,
       rxBytes: 0,
       txBytes: 0,
       lastSeen: now - 86_400_000,

@@ -191,6 +191,10 @@ test('refusals become events without a word of the attacker in them', async (t) 
   t.is(count('host.denied'), 1)
   t.is(count('csrf.denied'), 1)
   t.is(count('auth.failed'), 1)
+  for (const { fields } of kith.control.log.filter(
+    ({ kind }) => /denied|failed/.test(kind) && kind !== 'handshake.failed',
+  ))
+    t.regex(String(fields['from']), /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+$/, 'where it came from, for Fail2Ban')
   t.notRegex(
     JSON.stringify(kith.control.log),
     /guess|evil/,

@@ -15,7 +15,7 @@ import { defineRoute } from '../../../node/http/route.ts'
 import type { RouteSpec } from '../../../node/http/route.ts'
 import { ROUTES } from '../../../node/http/routes/index.ts'
 import { LABEL, login, MemoryStore, open, send, start, until } from './fixture.ts'
-import type { Call } from './fixture.ts'
+import type { Call, Reply } from './fixture.ts'
 import { FakeControl, setupStatus } from './fake-control.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
@@ -337,6 +337,65 @@ test('the event tail gives the backlog, then what happens, and ends with its cli
     page.map((event) => event.id),
     [3, 4],
   )
+})
+
+test('the event log is filtered, backwards and forwards, and an unknown peer is a plain error', async (t) => {
+  await using kith = await start()
+  const [attic] = kith.control.peersNow
+  const ids = async (query: string): Promise<number[]> => {
+    const reply = await send(kith, { socket: true, path: `/api/v1/events?${query}` })
+    return (reply.json() as { id: number }[]).map(({ id }) => id)
+  }
+  t.deepEqual(await ids('kind=rotation'), [3])
+  t.deepEqual(await ids(`peer=${attic!.id}`), [2, 3])
+  t.deepEqual(await ids('peer=attic&kind=peer'), [2])
+  t.deepEqual(await ids('severity=warning&before=6'), [5])
+  for (const follow of ['', '&follow=1']) {
+    const reply = await send(kith, { socket: true, path: `/api/v1/events?peer=nobody${follow}` })
+    t.is(reply.status, 404)
+    t.is(codeOf(reply), 'peer-unknown')
+  }
+  for (const query of ['kind=a%20b', `kind=${'a'.repeat(65)}`, 'before=0', 'peer=', 'severity=loud'])
+    t.is(codeOf(await send(kith, { socket: true, path: `/api/v1/events?${query}` })), 'input-invalid', query)
+  const response = await open(kith, { socket: true, path: '/api/v1/events?follow=1&kind=rotation&since=3' })
+  const tail: number[] = []
+  createInterface({ input: response }).on('line', (line) =>
+    tail.push((JSON.parse(line) as { id: number }).id),
+  )
+  const asked: unknown[] = []
+  const events = kith.control.events.bind(kith.control)
+  kith.control.events = (filter) => {
+    asked.push(filter.since)
+    return events(filter)
+  }
+  for (let i = 0; i < 5; i++) {
+    const before = asked.length
+    kith.control.emit({ kind: 'test.other', severity: 'info' })
+    await until(() => asked.length > before)
+  }
+  kith.control.emit({ kind: 'rotation.start', severity: 'info' })
+  await until(() => tail.length === 1)
+  t.deepEqual(tail, [12])
+  t.true((asked.at(-1) as number) >= 8, 'what did not match is not looked at again')
+  response.destroy()
+})
+
+test('keys are rotated with one peer or all, and what stands against it is said', async (t) => {
+  await using kith = await start()
+  const rotate = (body: object): Promise<Reply> =>
+    send(kith, { socket: true, ...post('/api/v1/rotate', body) })
+  const one = (await rotate({ peer: 'attic' })).json()
+  const [attic] = kith.control.peersNow
+  t.deepEqual(one, { peers: [{ id: attic!.id, name: 'attic', epoch: 12, started: true }] })
+  t.like(((await rotate({ peer: attic!.id })).json() as { peers: unknown[] }).peers[0], { started: false })
+  t.is(((await rotate({})).json() as { peers: unknown[] }).peers.length, 3, 'all that have a session')
+  const unknown = await rotate({ peer: 'nobody' })
+  t.is(unknown.status, 404)
+  t.is(codeOf(unknown), 'peer-unknown')
+  const away = await rotate({ peer: kith.control.peersNow[3]!.id })
+  t.is(away.status, 409)
+  t.is(codeOf(away), 'no-session')
+  t.is(codeOf(await rotate({ peer: 7 })), 'input-invalid')
 })
 
 test('a silent tail is accepted at once and a revoked session gets no further line', async (t) => {

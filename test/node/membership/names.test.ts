@@ -72,11 +72,11 @@ test('a reader of the event log that goes on from an id gets the next events, no
   const log = await openEventLog(memoryStore(), { now: () => NOW }, (error) => t.fail(String(error)))
   for (let i = 0; i < 10; i++) log.append({ kind: 'node.started', severity: 'info' })
   t.deepEqual(
-    log.list({ since: 2, limit: 3 }).map(({ id }) => id),
+    (await log.list({ since: 2, limit: 3 })).map(({ id }) => id),
     [3, 4, 5],
   )
   t.deepEqual(
-    log.list({ limit: 3 }).map(({ id }) => id),
+    (await log.list({ limit: 3 })).map(({ id }) => id),
     [8, 9, 10],
   )
 })

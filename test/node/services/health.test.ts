@@ -30,7 +30,12 @@ async function checksOf(
 }> {
   const publications = await openPublications(memoryStore(), { now: () => 1 }, () => undefined)
   await publications.add(PublishInputSchema.parse({ name: 'wiki', target, health }))
-  const provider = createProvider(publications, 'nas', () => undefined)
+  const provider = createProvider({
+    publications,
+    selfId: 'nas',
+    timers: never,
+    emit: () => undefined,
+  })
   const events: EventInput[] = []
   let changes = 0
   const checks = startHealthChecks({

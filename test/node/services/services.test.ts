@@ -191,7 +191,7 @@ test('the provider refuses on its own, whatever the consumer thinks, and says so
   await world.publish({ name: 'private', target: '127.0.0.1:1', allow: ['tag:home'] })
   const entry = world.reach.find('private')
   const believed = { ...entry, service: { ...entry.service, allow: ['members'] } }
-  const error = await t.throwsAsync(world.reach.open(believed))
+  const error = await t.throwsAsync(world.reach.check(believed))
   t.is((error as { code?: string }).code, 'not-allowed')
   t.like(
     world.events.find((event) => event.kind === 'service.denied'),
@@ -438,7 +438,7 @@ test('a target that closes its idle connections is asked again over a new one', 
 test('where a target lies is not told to other members', async (t) => {
   const world = await makeWorld()
   await world.publish({ name: 'down', target: '127.0.0.1:1' })
-  const error = await t.throwsAsync(world.reach.open(world.reach.find('down')))
+  const error = await t.throwsAsync(world.reach.check(world.reach.find('down')))
   t.is((error as { code?: string }).code, 'target-refused')
   t.notRegex(error?.message ?? '', /127\.0\.0\.1|:1\b/)
   world.close()

@@ -1,6 +1,5 @@
-import { duplexPair } from 'node:stream'
-import { streamPipe } from '../../../node/services/socket-pipe.ts'
-import { requestService } from '../../../protocols/tunnel/handshake.ts'
+import { systemTimers } from '../../../node/system-ports.ts'
+import { requestService } from '../../../protocols/tunnel/channel.ts'
 import { STREAMS_PER_PEER_MAX } from '../../../protocols/tunnel/limits.ts'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
@@ -8,6 +7,7 @@ import test from 'ava'
 import type { Directory } from '../../../protocols/naming/directory.ts'
 import { openForward } from '../../../node/services/forward.ts'
 import { openServiceListeners } from '../../../node/services/listeners.ts'
+import { channelPair } from '../../protocols/mux/pair.ts'
 import { listening, makeWorld } from './world.ts'
 
 async function makeEcho(): Promise<{ port: number; close(): void }> {
@@ -113,18 +113,25 @@ test('one member cannot open streams without end, and another is still served', 
   await world.publish({ name: 'down', target: '127.0.0.1:1' })
   const greedy = { id: 'greedy', name: 'greedy', tags: [] }
   const silent = Array.from({ length: STREAMS_PER_PEER_MAX }, () => {
-    const [near, far] = duplexPair({ allowHalfOpen: true })
-    return { near: streamPipe(near), served: world.provider.serve(streamPipe(far), greedy) }
+    const [near, far] = channelPair()
+    world.provider.serve(far, greedy)
+    return near
   })
-  const ask = (requester: typeof greedy): Promise<unknown> => {
-    const [near, far] = duplexPair({ allowHalfOpen: true })
-    void world.provider.serve(streamPipe(far), requester)
-    return requestService(streamPipe(near), 'down')
+  const ask = (requester: typeof greedy): Promise<void> => {
+    const [near, far] = channelPair()
+    world.provider.serve(far, requester)
+    return new Promise((resolve, reject) => {
+      requestService(near, 'down', systemTimers, resolve).use({
+        onData: () => undefined,
+        onEnd: () => undefined,
+        onReset: reject,
+        onDrain: () => undefined,
+      })
+    })
   }
   t.like(await t.throwsAsync(ask(greedy)), { code: 'too-many-streams' })
   t.like(await t.throwsAsync(ask({ id: 'modest', name: 'modest', tags: [] })), { code: 'target-refused' })
-  for (const { near } of silent) near.abort(new Error('the test is over'))
-  await Promise.all(silent.map(({ served }) => served))
+  for (const near of silent) near.reset()
   t.like(
     await t.throwsAsync(ask(greedy)),
     { code: 'target-refused' },

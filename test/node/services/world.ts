@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
-import { duplexPair } from 'node:stream'
 import type { EventInput } from '../../../protocols/common/ports.ts'
 import { memoryStore } from '../../../node/storage/memory-store.ts'
 import { buildDirectory } from '../../../protocols/naming/directory.ts'
@@ -10,7 +9,8 @@ import type { MeshView, ServiceMember } from '../../../node/services/mesh-view.t
 import { createProvider, type Provider } from '../../../node/services/provider.ts'
 import { openPublications, toRegisteredService } from '../../../node/services/publications.ts'
 import { createReach, type Reach } from '../../../node/services/reach.ts'
-import { streamPipe } from '../../../node/services/socket-pipe.ts'
+import { systemTimers } from '../../../node/system-ports.ts'
+import { muxPair } from '../../protocols/mux/pair.ts'
 
 /** What a test publishes. */
 export interface Published {
@@ -21,7 +21,7 @@ export interface Published {
   readonly crossSite?: boolean
 }
 
-/** Provider "nas" and consumer "pc" with its gateway, joined by in-memory streams. */
+/** Provider "nas" and consumer "pc" with its gateway, joined by an in-memory connection. */
 export interface World {
   readonly gatewayPort: number
   readonly reach: Reach
@@ -65,17 +65,19 @@ export async function makeWorld(): Promise<World> {
     ],
     onChange: () => undefined,
   }
-  const provider = createProvider(published, 'nas', emit)
+  const timers = systemTimers
+  const provider = createProvider({ publications: published, selfId: 'nas', timers, emit })
+  const pair = muxPair({
+    isLive: true,
+    onChannel: (channel) => provider.serve(channel, mesh.self),
+  })
   const reach = createReach({
     mesh,
     directory: () => buildDirectory(mesh.members()),
     publications: own,
-    provider: createProvider(own, 'pc', emit),
-    openStream: () => {
-      const [near, far] = duplexPair({ allowHalfOpen: true })
-      void provider.serve(streamPipe(far), mesh.self)
-      return Promise.resolve(streamPipe(near))
-    },
+    provider: createProvider({ publications: own, selfId: 'pc', timers, emit }),
+    timers,
+    openChannel: () => Promise.resolve(pair.near.open('tunnel')),
   })
   const gateway = createGateway({ reach, domain: 'home.internal', localLabel: 'abcd1234', emit })
   const listener = createServer({ allowHalfOpen: true }, (socket) => gateway.serve(socket))

@@ -1,9 +1,25 @@
 import test from 'ava'
-import { ed25519Signer } from '../../../protocols/common/signing.ts'
+import { peerIdFromKey } from '../../../protocols/common/peer-id.ts'
+import { ed25519Signer, signedMessage } from '../../../protocols/common/signing.ts'
 import { AE_INTERVAL_MS, AE_ITEMS_MAX, FRAME_BYTES_MAX } from '../../../protocols/membership/limits.ts'
-import { createMembership, step, type Effect } from '../../../protocols/membership/machine.ts'
-import { frameFormat, KIND, packRecords, unpackRecords } from '../../../protocols/membership/wire.ts'
-import { signRegistration } from '../../../protocols/registry/entry.ts'
+import {
+  createMembership,
+  step,
+  type Effect,
+  type MembershipState,
+} from '../../../protocols/membership/machine.ts'
+import {
+  accusationFormat,
+  frameFormat,
+  KIND,
+  packRecords,
+  signedAccusationFormat,
+  unpackRecords,
+  type Frame,
+} from '../../../protocols/membership/wire.ts'
+import { signLeave, signRegistration } from '../../../protocols/registry/entry.ts'
+import { LEASE_SECONDS, LEASE_SECONDS_MAX } from '../../../protocols/registry/limits.ts'
+import type { MemberEntry } from '../../../protocols/registry/wire.ts'
 import { testMesh } from './world.ts'
 
 const NOW = 1_800_000_000_000
@@ -103,4 +119,176 @@ test('a clock that is set back an hour stops neither accusations nor writing', (
   const back = NOW - 3_600_000
   step(state, { type: 'tick' }, back)
   for (const at of [state.lastAccuseAt, state.lastPersistAt, state.lastSweepAt]) t.true(at <= back)
+})
+
+/** A node with one hostile neighbour that passes on what others signed. */
+function besieged(seed: string) {
+  const mesh = testMesh(seed, NOW)
+  const member = (name: string) => {
+    const signer = ed25519Signer(mesh.random.bytes(32))
+    return { signer, id: peerIdFromKey(signer.publicKey), credentials: mesh.admit(signer.publicKey, name) }
+  }
+  const [self, neighbour, victim, accuser] = ['self', 'neighbour', 'victim', 'accuser'].map(member) as [
+    ReturnType<typeof member>,
+    ReturnType<typeof member>,
+    ReturnType<typeof member>,
+    ReturnType<typeof member>,
+  ]
+  const start = (stored: readonly MemberEntry[], now: number): MembershipState =>
+    createMembership(
+      {
+        root: mesh.root,
+        signer: self.signer,
+        credentials: self.credentials,
+        random: mesh.random,
+        incarnation: now,
+        announcement: { addresses: [], relays: [], services: [] },
+        stored,
+        authorityReachable: () => true,
+      },
+      now,
+    )
+  const registration = (
+    of: typeof victim,
+    seq: number,
+    issuedAt: number,
+    leaseSeconds = LEASE_SECONDS,
+  ): MemberEntry => ({
+    kind: 'registration',
+    statement: signRegistration(
+      {
+        key: of.signer.publicKey,
+        incarnation: 1,
+        seq,
+        issuedAt,
+        leaseSeconds,
+        addresses: [],
+        relays: [],
+        services: [],
+        bootNonce: new Uint8Array(8),
+      },
+      mesh.root.meshId,
+      of.signer,
+    ),
+    credentials: of.credentials,
+  })
+  const deliver = (state: MembershipState, frame: Frame, now: number): Effect[] =>
+    step(state, { type: 'frame', peer: neighbour.id, bytes: frameFormat.encode(frame) }, now)
+  const tell = (
+    state: MembershipState,
+    entries: readonly MemberEntry[],
+    now: number,
+    accusations: Uint8Array[] = [],
+  ): Effect[] =>
+    packRecords(
+      entries.map((entry) => ({ ...entry, down: false })),
+      accusations,
+    ).flatMap((records) => deliver(state, { kind: KIND.records, ...records }, now))
+  const link = (state: MembershipState, now: number): void => {
+    step(state, { type: 'link-up', peer: neighbour.id, initiator: true }, now)
+    const [records] = packRecords([{ ...registration(neighbour, 0, now), down: false }], [])
+    if (records === undefined) throw new Error('nothing packed')
+    const greeting = {
+      version: 1,
+      clock: now,
+      digest: new Uint8Array(8),
+      held: 0,
+      heldIncarnation: 0,
+      heldSeq: 0,
+    } as const
+    deliver(state, { kind: KIND.hello, ...greeting, ...records }, now)
+  }
+  return { mesh, neighbour, victim, accuser, start, registration, tell, link }
+}
+
+test('a farewell that ended cannot be rolled back to an older record with a longer lease, not even over a restart', (t) => {
+  const { mesh, neighbour, victim, start, registration, tell, link } = besieged('tombstone')
+  let state = start([], NOW)
+  link(state, NOW)
+  const recorded = registration(victim, 1, NOW, LEASE_SECONDS_MAX)
+  tell(state, [recorded], NOW)
+  const farewell: MemberEntry = {
+    kind: 'leave',
+    statement: signLeave(
+      { key: victim.signer.publicKey, incarnation: 1, seq: 2, issuedAt: NOW + 1000 },
+      mesh.root.meshId,
+      victim.signer,
+    ),
+    credentials: victim.credentials,
+  }
+  const effects = tell(state, [farewell], NOW + 1000)
+  effects.push(...step(state, { type: 'tick' }, NOW + 3000))
+  t.is(state.verdicts.get(victim.id)?.state, 'left')
+  const disk = new Map<string, MemberEntry>()
+  const later = NOW + 2 * LEASE_SECONDS * 1000
+  effects.push(...step(state, { type: 'tick' }, later))
+  for (const effect of effects) {
+    if (effect.type === 'store-entry') disk.set(effect.id, effect.entry)
+    else if (effect.type === 'delete-entry') disk.delete(effect.id)
+  }
+  for (const restarted of [false, true]) {
+    if (restarted) state = start([...disk.values()], later)
+    link(state, later)
+    t.is(state.table.get(victim.id), undefined, 'the farewell has ended')
+    const refused = tell(state, [recorded], later)
+    t.is(state.table.get(victim.id), undefined)
+    t.like(
+      refused.find(({ type }) => type === 'emit'),
+      { event: { kind: 'membership.refused', peer: neighbour.id, reason: 'message-outdated' } },
+    )
+    t.is(state.archive.get(victim.id)?.addresses.length, 0, 'kept, and not dialled')
+  }
+  tell(state, [registration(victim, 3, later)], later)
+  t.is(state.table.get(victim.id)?.verified.statement.seq, 3, 'the member itself may come back')
+})
+
+test('an accusation is weighed once for each record of the accused, however often it is replayed', (t) => {
+  const { mesh, victim, accuser, start, registration, tell, link } = besieged('accused')
+  const state = start([], NOW)
+  link(state, NOW)
+  tell(state, [registration(victim, 1, NOW), registration(accuser, 1, NOW)], NOW)
+  const accuse = (seq: number, issuedAt: number): Uint8Array => {
+    const body = accusationFormat.encode({
+      version: 1,
+      by: accuser.signer.publicKey,
+      issuedAt,
+      subjects: [{ key: victim.signer.publicKey, incarnation: 1, seq }],
+    })
+    const signature = accuser.signer.sign(signedMessage('accusation', mesh.root.meshId, body))
+    return signedAccusationFormat.encode({ body, signature })
+  }
+  const held = (): string | undefined => state.verdicts.get(victim.id)?.state
+  const recorded = accuse(1, NOW)
+  tell(state, [], NOW, [recorded])
+  t.is(held(), 'suspect')
+  // The victim links up and is heard: alive, with its record unchanged.
+  step(state, { type: 'link-up', peer: victim.id, initiator: true }, NOW + 100)
+  const [records] = packRecords([{ ...registration(victim, 1, NOW), down: false }], [])
+  if (records === undefined) throw new Error('nothing packed')
+  const greeting = {
+    version: 1,
+    clock: NOW,
+    digest: new Uint8Array(8),
+    held: 1,
+    heldIncarnation: 0,
+    heldSeq: 0,
+  } as const
+  const bytes = frameFormat.encode({ kind: KIND.hello, ...greeting, ...records })
+  step(state, { type: 'frame', peer: victim.id, bytes }, NOW + 100)
+  t.is(held(), 'alive')
+  step(state, { type: 'link-down', peer: victim.id }, NOW + 200)
+  const again = tell(state, [], NOW + 300, [recorded])
+  t.is(held(), 'alive', 'the recording says nothing new')
+  t.deepEqual(
+    again.filter(({ type }) => type === 'send'),
+    [],
+  )
+  tell(state, [], NOW + 1100, [accuse(1, NOW + 1000)])
+  t.is(held(), 'suspect', 'the accuser said it anew')
+  tell(state, [registration(victim, 2, NOW + 2000)], NOW + 2000)
+  t.is(held(), 'alive')
+  tell(state, [], NOW + 2100, [recorded, accuse(1, NOW + 2050)])
+  t.is(held(), 'alive', 'both are of an older record')
+  tell(state, [], NOW + 2200, [accuse(2, NOW + 500)])
+  t.is(held(), 'suspect', 'a first word about the new record, by an accuser whose clock was set back')
 })

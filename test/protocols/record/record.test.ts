@@ -4,7 +4,9 @@ import { fromHex, toHex } from '../../../protocols/common/bytes.ts'
 import { AESGCM, CHACHAPOLY, SUITES } from '../../../protocols/noise-ik/suite.ts'
 import { RecordError } from '../../../protocols/record/errors.ts'
 import { HEADER_BYTES, RECORD_MAX_BYTES, RECORD_TARGET_BYTES } from '../../../protocols/record/limits.ts'
-import { Coalescer, RecordReader, RecordWriter, type PlainRecord } from '../../../protocols/record/machine.ts'
+import { Coalescer } from '../../../protocols/record/coalescer.ts'
+import { RecordReader, type PlainRecord } from '../../../protocols/record/reader.ts'
+import { RecordWriter } from '../../../protocols/record/writer.ts'
 import { readHeader, writeHeader, type RecordHeader } from '../../../protocols/record/wire.ts'
 
 const KEY = new Uint8Array(32).fill(1)
@@ -12,6 +14,11 @@ const allocate = (size: number): Uint8Array => new Uint8Array(size).fill(0xee)
 
 function writer(suite = AESGCM, epoch = 0): RecordWriter {
   return new RecordWriter(suite.cipher(KEY), epoch, allocate)
+}
+
+/** One record as one piece. */
+function seal(out: RecordWriter, ...of: Parameters<RecordWriter['seal']>): Uint8Array {
+  return Uint8Array.from(Buffer.concat(out.seal(...of)))
 }
 
 function read(
@@ -48,18 +55,18 @@ for (const [header, hex] of GOLDEN) {
 // Computed with another implementation (noble-ciphers).
 test('golden records of both suites', (t) => {
   const text = new TextEncoder().encode('kith')
-  const seal = (suite: typeof AESGCM): string => {
+  const golden = (suite: typeof AESGCM): string => {
     const out = writer(suite, 7)
     out.seal('confirm', [])
-    return toHex(out.seal('data', [text.subarray(0, 1), text.subarray(1)]))
+    return toHex(seal(out, 'data', [text.subarray(0, 1), text.subarray(1)]))
   }
-  t.is(seal(AESGCM), '00000014000000070000000000000001d0b3e4efb58f067238258e81299afdd70548a93b')
-  t.is(seal(CHACHAPOLY), '0000001400000007000000000000000126535f7bc8ab24f956b41cdf267fe00a60abe0b3')
+  t.is(golden(AESGCM), '00000014000000070000000000000001d0b3e4efb58f067238258e81299afdd70548a93b')
+  t.is(golden(CHACHAPOLY), '0000001400000007000000000000000126535f7bc8ab24f956b41cdf267fe00a60abe0b3')
 })
 
 test('any header survives a round trip; any other 16 bytes give a record error or a header', (t) => {
   const header = fc.record({
-    type: fc.constantFrom('data', 'confirm', 'close'),
+    type: fc.constantFrom('data', 'rot', 'ack', 'confirm', 'close'),
     lengthBytes: fc.integer({ min: 16, max: RECORD_MAX_BYTES + 16 }),
     epoch: fc.nat(0xffffffff),
     counter: fc.maxSafeNat(),
@@ -93,9 +100,9 @@ for (const suite of SUITES.values()) {
         const out = writer(suite)
         const coalescer = new Coalescer()
         const all = sizes.map((size, i) => new Uint8Array(size).fill(i + 1))
-        const records = all.flatMap((part) => coalescer.add(part)).map((parts) => out.seal('data', parts))
+        const records = all.flatMap((part) => coalescer.add(part)).map((parts) => seal(out, 'data', parts))
         t.true(coalescer.sizeBytes < RECORD_TARGET_BYTES)
-        if (coalescer.sizeBytes > 0) records.push(out.seal('data', coalescer.flush()))
+        if (coalescer.sizeBytes > 0) records.push(seal(out, 'data', coalescer.flush()))
         const wire = Buffer.concat(records)
         const reader = new RecordReader(suite.cipher(KEY), 0)
         const got: Uint8Array[] = []
@@ -114,18 +121,18 @@ for (const suite of SUITES.values()) {
 test('a hundred small sends make one record', (t) => {
   const coalescer = new Coalescer()
   for (let i = 0; i < 100; i++) t.deepEqual(coalescer.add(new Uint8Array(140)), [])
-  t.is(writer().seal('data', coalescer.flush()).length, HEADER_BYTES + 14_000 + 16)
+  t.is(seal(writer(), 'data', coalescer.flush()).length, HEADER_BYTES + 14_000 + 16)
   t.deepEqual(coalescer.flush(), [])
 })
 
 test('one byte at a time works and does not keep one array for each', (t) => {
   const out = writer()
-  const wire = Buffer.concat([out.seal('data', [new Uint8Array(3000).fill(9)]), out.seal('close', [])])
+  const wire = Buffer.concat([seal(out, 'data', [new Uint8Array(3000).fill(9)]), seal(out, 'close', [])])
   t.deepEqual(read(wire, undefined, 1), [`data:${'09'.repeat(3000)}`, 'close:'])
 })
 
 test('a flipped bit anywhere is fatal: header fields by name, the rest by the tag', (t) => {
-  const original = writer().seal('data', [new TextEncoder().encode('sixteen byte txt')])
+  const original = seal(writer(), 'data', [new TextEncoder().encode('sixteen byte txt')])
   for (let at = 0; at < original.length; at++) {
     for (const bit of [1, 0x80]) {
       const changed = original.slice()
@@ -159,16 +166,16 @@ test('a flipped bit anywhere is fatal: header fields by name, the rest by the ta
 
 test('repeated, dropped, reordered and foreign-epoch records are fatal, and stay so', (t) => {
   const out = writer()
-  const [a, b, c] = ['a', 'b', 'c'].map((text) => out.seal('data', [new TextEncoder().encode(text)]))
+  const [a, b, c] = ['a', 'b', 'c'].map((text) => seal(out, 'data', [new TextEncoder().encode(text)]))
   if (a === undefined || b === undefined || c === undefined) throw new Error('unreachable')
   const cases: [string, Uint8Array[], string][] = [
     ['repeated', [a, a], 'record-counter'],
     ['dropped', [a, c], 'record-counter'],
     ['reordered', [b, a], 'record-counter'],
-    ['epoch', [writer(AESGCM, 1).seal('data', [])], 'record-epoch'],
+    ['epoch', [seal(writer(AESGCM, 1), 'data', [])], 'record-epoch'],
     [
       'key',
-      [new RecordWriter(AESGCM.cipher(new Uint8Array(32)), 0, allocate).seal('data', [])],
+      [seal(new RecordWriter(AESGCM.cipher(new Uint8Array(32)), 0, allocate), 'data', [])],
       'record-tag',
     ],
   ]
@@ -180,8 +187,6 @@ test('repeated, dropped, reordered and foreign-epoch records are fatal, and stay
 })
 
 for (const [name, hex, code] of [
-  ['reserved ROT', '01000010000000000000000000000000', 'record-type'],
-  ['reserved ACK', '02000010000000000000000000000000', 'record-type'],
   ['unknown type', '05000010000000000000000000000000', 'record-type'],
   ['shorter than a tag', '0000000f000000000000000000000000', 'record-length'],
   ['longer than the limit', '00040011000000000000000000000000', 'record-length'],
@@ -209,5 +214,54 @@ test('arbitrary bytes give record errors only and never a record', (t) => {
 })
 
 test('a record above the limit cannot be sealed', (t) => {
-  t.throws(() => writer().seal('data', [new Uint8Array(RECORD_MAX_BYTES + 1)]), { message: /record of/u })
+  t.throws(() => seal(writer(), 'data', [new Uint8Array(RECORD_MAX_BYTES + 1)]), { message: /record of/u })
+})
+
+test('a record beyond 16 KiB leaves in pieces and is the same bytes as in one buffer', (t) => {
+  const [small, large] = [new Uint8Array(12).fill(1), new Uint8Array(70_000).fill(2)]
+  for (const suite of SUITES.values()) {
+    const pieces = writer(suite).seal('data', [small, small, large, small])
+    t.true(pieces.length > 3)
+    const whole = new Uint8Array(HEADER_BYTES + 70_036 + 16)
+    whole.set(pieces[0] as Uint8Array)
+    suite
+      .cipher(KEY)
+      .seal(0, whole.subarray(0, HEADER_BYTES), [small, small, large, small], whole, HEADER_BYTES)
+    t.deepEqual(Buffer.concat(pieces), Buffer.from(whole))
+  }
+})
+
+test('the sender switches to the next key once, where the reader expects it, and not back', (t) => {
+  const next = AESGCM.cipher(new Uint8Array(32).fill(2))
+  const out = writer()
+  const before = seal(out, 'data', [Uint8Array.of(1)])
+  const late = seal(writer(), 'data', [Uint8Array.of(2)])
+  out.rekey(next, 1)
+  t.deepEqual([out.epoch, out.records, out.sizeBytes], [1, 0, 0])
+  const after = Buffer.concat([seal(out, 'confirm', []), seal(out, 'data', [Uint8Array.of(3)])])
+
+  const unprepared = new RecordReader(AESGCM.cipher(KEY), 0)
+  t.throws(() => read(Buffer.concat([before, after]), unprepared), { code: 'record-epoch' })
+
+  const reader = new RecordReader(AESGCM.cipher(KEY), 0)
+  reader.expect(next, 1)
+  t.deepEqual(read(before, reader), ['data:01'], 'the old key goes on until the switch')
+  t.deepEqual(read(after, reader, 1), ['confirm:', 'data:03'])
+  t.deepEqual([reader.epoch, reader.records, reader.openedBytes], [1, 2, 1])
+  t.throws(() => read(late, reader), { code: 'record-epoch' }, 'a record of the old key afterwards')
+
+  for (const cut of [after, Buffer.concat([before, after.subarray(32)])]) {
+    const skipping = new RecordReader(AESGCM.cipher(KEY), 0)
+    skipping.expect(next, 1)
+    t.throws(() => read(cut, skipping), { code: 'record-counter' }, 'what is cut off before or at the switch')
+  }
+
+  const withdrawn = new RecordReader(AESGCM.cipher(KEY), 0)
+  withdrawn.expect(next, 1)
+  read(before, withdrawn)
+  t.deepEqual(read(after.subarray(0, 20), withdrawn), [])
+  withdrawn.dropExpected()
+  t.throws(() => read(after.subarray(20), withdrawn), { code: 'record-epoch' })
+  t.throws(() => out.rekey(next, 3), { message: 'epoch 3 behind 1' })
+  t.throws(() => reader.expect(next, 1), { message: 'epoch 1 behind 1' })
 })

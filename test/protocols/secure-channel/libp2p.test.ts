@@ -110,7 +110,7 @@ test('a node of another mesh cannot even name the protocol', async (t) => {
 
 test('a stock libp2p noise peer gets nothing, in both directions', async (t) => {
   const [a, b] = [side(), side()]
-  const [stock, bob] = await Promise.all([node(t, a, [noise() as never]), node(t, b)])
+  const [stock, bob] = await Promise.all([node(t, a, [noise()]), node(t, b)])
   await t.throwsAsync(stock.dial(bob.getMultiaddrs()), { message: /negotiat|protocol/iu })
   await t.throwsAsync(bob.dial(stock.getMultiaddrs()), { message: /negotiat|protocol/iu })
   t.deepEqual(b.init.sessions.list(), [])
@@ -217,10 +217,10 @@ test('recorded bytes, played again over TCP, draw no byte beyond the protocol ne
   b.events.length = 0
 
   const bytes = Buffer.concat(sent)
-  // Two multistream lines (length u8 | text), then message 1 (length u16 | bytes).
+  // Two multistream lines (length u8 | text), then message 1 (opening | length u16 | bytes).
   const hello = 1 + (bytes[0] ?? 0)
   const lines = hello + 1 + (bytes[hello] ?? 0)
-  const first = lines + 2 + bytes.readUInt16BE(lines)
+  const first = lines + 4 + bytes.readUInt16BE(lines + 2)
   const answer = await replay(target, [
     bytes.subarray(0, hello),
     bytes.subarray(hello, lines),

@@ -9,8 +9,10 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ExecutionContext } from 'ava'
 import { randomBytes } from 'node:crypto'
 import { silentLogger } from '../../../node/transport/silent-logger.ts'
+import { systemTimers } from '../../../node/system-ports.ts'
 import type { EventInput } from '../../../protocols/common/ports.ts'
-import { secureChannel, type SecureChannelInit } from '../../../protocols/secure-channel/service.ts'
+import { secureChannel } from '../../../protocols/secure-channel/service.ts'
+import type { SecureChannelInit } from '../../../protocols/secure-channel/upgrade.ts'
 import { SessionRegistry } from '../../../protocols/secure-channel/sessions.ts'
 
 /** The mesh of these tests. */
@@ -36,6 +38,7 @@ export function side(overrides: Partial<SecureChannelInit> = {}): Side {
     random: { bytes: (length) => new Uint8Array(randomBytes(length)) },
     emit: (event) => events.push(event),
     defer: queueMicrotask,
+    timers: systemTimers,
     credentials: () => new TextEncoder().encode('certificate'),
     checkPeer: () => ({ ok: true }),
     sessions: new SessionRegistry(),

@@ -1,11 +1,13 @@
-import { duplexPair } from 'node:stream'
 import test from 'ava'
 import * as fc from 'fast-check'
-import { streamPipe } from '../../../node/services/socket-pipe.ts'
 import { MalformedError } from '../../../protocols/common/errors.ts'
 import { TunnelError } from '../../../protocols/tunnel/errors.ts'
-import { readServiceRequest, requestService, type BytePipe } from '../../../protocols/tunnel/handshake.ts'
+import type { Timers } from '../../../protocols/common/ports.ts'
+import type { ByteChannel } from '../../../protocols/mux/channel.ts'
+import { readServiceRequest, requestService, type ServiceRequest } from '../../../protocols/tunnel/channel.ts'
+import { ACCEPT_DELAY_MS, OPEN_TIMEOUT_MS } from '../../../protocols/tunnel/limits.ts'
 import { frame, OpenedFormat, OpenFormat } from '../../../protocols/tunnel/wire.ts'
+import { channelPair } from '../mux/pair.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
@@ -37,64 +39,135 @@ test('frames round-trip, and any bytes decode or are malformed', (t) => {
   t.pass()
 })
 
-function joined(): [BytePipe, BytePipe] {
-  const [near, far] = duplexPair({ allowHalfOpen: true })
-  return [streamPipe(near), streamPipe(far)]
+/** Timers that fire when they are told to. */
+function handTimers(): Timers & { fire(delayMs: number): void } {
+  const waiting = new Set<{ delayMs: number; run: () => void }>()
+  return {
+    every: () => () => undefined,
+    after(delayMs, run) {
+      const timer = { delayMs, run }
+      waiting.add(timer)
+      return () => void waiting.delete(timer)
+    },
+    fire(delayMs) {
+      for (const timer of Array.from(waiting)) {
+        if (timer.delayMs !== delayMs) continue
+        waiting.delete(timer)
+        timer.run()
+      }
+    },
+  }
 }
-async function* bytes(...texts: string[]): AsyncGenerator<Uint8Array> {
-  for (const text of texts) yield Buffer.from(text)
+
+const text = (of: string): Uint8Array => new TextEncoder().encode(of)
+
+/** All a channel says until its end; rejects with what reset it. */
+function all(channel: ByteChannel): Promise<string> {
+  const parts: Uint8Array[] = []
+  return new Promise((resolve, reject) => {
+    channel.use({
+      onData(bytes) {
+        parts.push(bytes)
+        channel.consumed(bytes.length)
+      },
+      onEnd: () => resolve(Buffer.concat(parts).toString()),
+      onReset: reject,
+      onDrain: () => undefined,
+    })
+  })
 }
-async function textOf(source: AsyncIterable<Uint8Array>): Promise<string> {
-  return Buffer.concat(await Array.fromAsync(source)).toString()
+
+/** The next request on a channel. */
+function requestOn(channel: ByteChannel, timers: Timers = handTimers()): Promise<ServiceRequest> {
+  return new Promise((onRequest, onFailure) => readServiceRequest(channel, timers, { onRequest, onFailure }))
 }
 
 test('after a yes both sides hear each other to the end, what was sent along with the frames included', async (t) => {
-  const [near, far] = joined()
-  const serve = async (): Promise<string> => {
-    const request = await readServiceRequest(far)
-    t.is(request.service, 'wiki')
-    const stream = request.accept()
-    await stream.sink(bytes('from ', 'the provider'))
-    return textOf(stream.source)
-  }
-  const served = serve()
-  const stream = await requestService(near, 'wiki')
-  await stream.sink(bytes('from the consumer'))
-  t.is(await textOf(stream.source), 'from the provider')
-  t.is(await served, 'from the consumer')
+  const [near, far] = channelPair()
+  const stream = requestService(near, 'wiki', handTimers())
+  stream.write(text('from the '))
+  const answer = all(stream)
+  const request = await requestOn(far)
+  t.is(request.service, 'wiki')
+  const accepted = request.accept()
+  accepted.write(text('from the provider'))
+  accepted.end()
+  const asked = all(accepted)
+  stream.write(text('consumer'))
+  stream.end()
+  t.is(await answer, 'from the provider')
+  t.is(await asked, 'from the consumer')
+})
+
+test('the yes leaves with the first bytes of the service, and after a moment without them', async (t) => {
+  const [near, far] = channelPair()
+  let accepted = false
+  void all(requestService(near, 'wiki', handTimers(), () => (accepted = true)))
+  const timers = handTimers()
+  const request = await requestOn(far, timers)
+  request.accept()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.false(accepted)
+  timers.fire(ACCEPT_DELAY_MS)
+  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve))
+  t.true(accepted)
 })
 
 test('a no carries its code and sentence; a code of the future keeps its sentence', async (t) => {
-  const [near, far] = joined()
-  void readServiceRequest(far).then((request) => request.refuse('not-allowed', 'not you'))
-  t.like(await t.throwsAsync(requestService(near, 'wiki'), { instanceOf: TunnelError }), {
+  const [near, far] = channelPair()
+  const asked = all(requestService(near, 'wiki', handTimers()))
+  void requestOn(far).then((request) => request.refuse('not-allowed', 'not you'))
+  t.like(await t.throwsAsync(asked, { instanceOf: TunnelError }), {
     code: 'not-allowed',
     message: 'not you',
   })
-  const [here, there] = joined()
-  void there
-    .sink([frame(OpenedFormat.encode({ ok: false, code: 'sun-spots', text: 'later' }))].values() as never)
-    .catch(() => undefined)
-  t.like(await t.throwsAsync(requestService(here, 'wiki'), { instanceOf: TunnelError }), {
+  const [here, there] = channelPair()
+  there.write(frame(OpenedFormat.encode({ ok: false, code: 'sun-spots', text: 'later' })))
+  t.like(await t.throwsAsync(all(requestService(here, 'wiki', handTimers())), { instanceOf: TunnelError }), {
     code: 'stream-failed',
     message: 'later',
   })
 })
 
-const broken: [title: string, sent: Uint8Array[]][] = [
-  ['that ends at once', []],
-  ['that ends within the length', [Uint8Array.of(0)]],
-  ['with a frame longer than the limit', [Uint8Array.of(0xff, 0xff)]],
-  ['with a frame that is none', [Uint8Array.of(0, 1, 0xff)]],
+test('who asks and who is asked do not wait for ever', async (t) => {
+  const [near, far] = channelPair()
+  const timers = handTimers()
+  const asked = all(requestService(near, 'wiki', timers))
+  timers.fire(OPEN_TIMEOUT_MS)
+  t.like(await t.throwsAsync(asked), { code: 'stream-failed' })
+  t.false(near.isOpen)
+  const late = await requestOn(far)
+  await t.throwsAsync(all(late.accept()), { code: 'channel-reset' })
+
+  const [, silent] = channelPair()
+  const patience = handTimers()
+  const request = requestOn(silent, patience)
+  patience.fire(OPEN_TIMEOUT_MS)
+  await t.throwsAsync(request, { message: 'no OPEN came' })
+  t.false(silent.isOpen)
+})
+
+test('a provider that answers nonsense, or ends without an answer, fails the request', async (t) => {
+  for (const sent of [Uint8Array.of(0, 1, 0xff), Uint8Array.of(0xff, 0xff), new Uint8Array(0)]) {
+    const [near, far] = channelPair()
+    far.write(sent)
+    far.end()
+    t.like(await t.throwsAsync(all(requestService(near, 'wiki', handTimers()))), { code: 'stream-failed' })
+  }
+})
+
+const broken: [title: string, sent: Uint8Array][] = [
+  ['that ends at once', new Uint8Array(0)],
+  ['that ends within the length', Uint8Array.of(0)],
+  ['with a frame longer than the limit', Uint8Array.of(0xff, 0xff)],
+  ['with a frame that is none', Uint8Array.of(0, 1, 0xff)],
 ]
 for (const [title, sent] of broken) {
-  test(`a stream ${title} is malformed`, async (t) => {
-    const [near, far] = joined()
-    void near.sink(
-      (async function* () {
-        yield* sent
-      })(),
-    )
-    await t.throwsAsync(readServiceRequest(far), { instanceOf: MalformedError })
+  test(`a request ${title} is malformed`, async (t) => {
+    const [near, far] = channelPair()
+    near.write(sent)
+    near.end()
+    await t.throwsAsync(requestOn(far), { instanceOf: MalformedError })
+    t.false(far.isOpen)
   })
 }

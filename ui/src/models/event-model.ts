@@ -2,88 +2,163 @@ import { computed, signal } from '@preact/signals'
 import type { LogEvent, Severity } from '../../../node/api/schemas.ts'
 import type { Api } from '../api.ts'
 
-/** Events kept in the page; older ones are asked for again. */
+/** Events kept in the page; what lies before or after them is asked for again. */
 const EVENTS_MAX = 1000
+/** Events that come while a page is asked for; the rest shows as a gap and is fetched. */
+const EARLY_MAX = 100
 /** One page of history. */
 const PAGE_SIZE = 200
 const ORDER: readonly Severity[] = ['info', 'notice', 'warning', 'alert']
+
+/** Which events are shown; empty texts mean all. */
+export interface EventFilter {
+  readonly severity: Severity
+  /** What the kind begins with. */
+  readonly kind: string
+  /** Peer id. */
+  readonly peer: string
+}
+
+const EVERYTHING: EventFilter = { severity: 'info', kind: '', peer: '' }
 
 /** The event log of the page: a window on the node's log that follows its end unless paused. */
 export type EventModel = ReturnType<typeof createEventModel>
 
 export function createEventModel(api: Pick<Api, 'events'>) {
+  /** Ascending, all matching the filter. */
   const events = signal<LogEvent[] | null>(null)
-  const waiting = signal<LogEvent[]>([])
+  const waitingCount = signal(0)
   const paused = signal(false)
-  const atLeast = signal<Severity>('info')
+  const filter = signal<EventFilter>(EVERYTHING)
   const marked = signal<number | null>(null)
   const failure = signal<unknown>(null)
+  const hasOlder = signal(false)
+  /** Last id looked at, whether it matched or not. */
+  let lastId = 0
+  /** Came while the first page was under way. */
+  let early: LogEvent[] = []
 
-  const merge = (more: readonly LogEvent[]): void => {
+  const ask = (part: { since?: number; before?: number; limit: number }): Promise<LogEvent[]> =>
+    api.events({ ...part, ...filter.value })
+  const matches = (event: LogEvent): boolean => {
+    const { severity, kind, peer } = filter.value
+    return (
+      ORDER.indexOf(event.severity) >= ORDER.indexOf(severity) &&
+      event.kind.startsWith(kind) &&
+      (peer === '' || event.peer === peer)
+    )
+  }
+  const merge = (more: readonly LogEvent[], keep: 'newest' | 'oldest'): void => {
     const byId = new Map((events.value ?? []).map((event) => [event.id, event]))
     for (const event of more) byId.set(event.id, event)
-    events.value = [...byId.values()].sort((a, b) => a.id - b.id).slice(-EVENTS_MAX)
+    const all = [...byId.values()].sort((a, b) => a.id - b.id)
+    if (keep === 'newest' && all.length > EVENTS_MAX) hasOlder.value = true
+    events.value = keep === 'newest' ? all.slice(-EVENTS_MAX) : all.slice(0, EVENTS_MAX)
+    lastId = Math.max(lastId, more.at(-1)?.id ?? 0)
   }
-  const guarded = async (action: () => Promise<void>): Promise<void> => {
+  /** An answer to a question asked under another filter is dropped. */
+  const guarded = async (action: (isCurrent: () => boolean) => Promise<void>): Promise<void> => {
+    const asked = filter.value
+    const isCurrent = (): boolean => filter.value === asked
     try {
-      await action()
-      failure.value = null
+      await action(isCurrent)
+      if (isCurrent()) failure.value = null
     } catch (error) {
-      failure.value = error
+      if (isCurrent()) failure.value = error
     }
   }
-  const load = (): Promise<void> => guarded(async () => merge(await api.events({ limit: PAGE_SIZE })))
+  const load = (): Promise<void> =>
+    guarded(async (isCurrent) => {
+      const page = await ask({ limit: PAGE_SIZE })
+      if (!isCurrent()) return
+      hasOlder.value = page.length === PAGE_SIZE && (page[0]?.id ?? 1) > 1
+      merge([...page, ...early.filter(matches)], 'newest')
+      early = []
+    })
+  const start = (): void => {
+    events.value = null
+    early = []
+    marked.value = null
+    waitingCount.value = 0
+    void load()
+  }
 
   return {
     events,
     paused,
-    atLeast,
+    filter,
     marked,
     failure,
+    waitingCount,
+    hasOlder,
     load,
-    waitingCount: computed(() => waiting.value.length),
     /** Newest first, as shown. */
-    shown: computed(() => {
-      const least = ORDER.indexOf(atLeast.value)
-      return (events.value ?? []).filter((event) => ORDER.indexOf(event.severity) >= least).reverse()
-    }),
-    /** True when the log has entries before the first one held. */
-    hasOlder: computed(() => (events.value?.[0]?.id ?? 1) > 1),
+    shown: computed(() => (events.value ?? []).toReversed()),
+    isFiltered: computed(() => isNarrow(filter.value)),
+    /** Shows only what matches, from the newest back; asked of the node, so that what is rare is found however old it is. */
+    choose(part: Partial<EventFilter>): void {
+      filter.value = { ...filter.value, ...part }
+      start()
+    },
+    /** Shows everything again. */
+    clear(): void {
+      if (!isNarrow(filter.value)) return
+      filter.value = EVERYTHING
+      start()
+    },
     /** One event from the live socket. Ids have no gaps, so one that skips means some were missed, and they are fetched. */
     receive(event: LogEvent): void {
       if (paused.value) {
-        waiting.value = [...waiting.value, event].slice(-EVENTS_MAX)
+        if (matches(event)) waitingCount.value++
         return
       }
-      const last = events.value?.at(-1)?.id
-      if (last !== undefined && event.id > last + 1) {
-        void guarded(async () => merge(await api.events({ since: last, limit: EVENTS_MAX })))
+      if (events.value === null) {
+        early = [...early, event].slice(-EARLY_MAX)
+        return
       }
-      if (events.value) merge([event])
+      const since = lastId
+      lastId = Math.max(lastId, event.id)
+      if (since > 0 && event.id > since + 1) {
+        void guarded(async (isCurrent) => {
+          const missed = await ask({ since, limit: EVENTS_MAX })
+          if (isCurrent()) merge(missed, 'newest')
+        })
+      }
+      if (matches(event)) merge([event], 'newest')
     },
     pause(): void {
       paused.value = true
     },
     resume(): void {
       paused.value = false
-      marked.value = null
-      waiting.value = []
       // The window may have been moved into the past; start again at the end.
-      events.value = null
-      void load()
+      start()
     },
+    /** One page further back. A window that is full then loses its newest, so it stops following. */
     older: (): Promise<void> =>
-      guarded(async () => {
+      guarded(async (isCurrent) => {
         const first = events.value?.[0]?.id ?? 1
-        merge(await api.events({ since: Math.max(0, first - 1 - PAGE_SIZE), limit: PAGE_SIZE }))
+        const page = await ask({ before: first, limit: PAGE_SIZE })
+        if (!isCurrent()) return
+        hasOlder.value = page.length === PAGE_SIZE && (page[0]?.id ?? 1) > 1
+        if ((events.value?.length ?? 0) + page.length > EVENTS_MAX) paused.value = true
+        merge(page, 'oldest')
       }),
-    /** Shows the log around an id and stops following. */
-    jump: (id: number): Promise<void> =>
-      guarded(async () => {
-        paused.value = true
-        events.value = await api.events({ since: Math.max(0, id - 1 - PAGE_SIZE / 2), limit: PAGE_SIZE })
+    /** Shows the log around an id, unfiltered, and stops following. */
+    async jump(id: number): Promise<void> {
+      filter.value = { ...EVERYTHING }
+      paused.value = true
+      await guarded(async (isCurrent) => {
+        const page = await ask({ since: Math.max(0, id - 1 - PAGE_SIZE / 2), limit: PAGE_SIZE })
+        if (!isCurrent()) return
+        events.value = page
         marked.value = id
-        atLeast.value = 'info'
-      }),
+        hasOlder.value = (page[0]?.id ?? 1) > 1
+      })
+    },
   }
+}
+
+function isNarrow({ severity, kind, peer }: EventFilter): boolean {
+  return severity !== 'info' || kind !== '' || peer !== ''
 }

@@ -30,7 +30,7 @@ export function formatDuration(ms: number): string {
 }
 
 /** `5 min`: the largest unit alone, for how old something is. */
-function formatAge(ms: number): string {
+export function formatAge(ms: number): string {
   return formatDuration(ms).split(' ').slice(0, 2).join(' ')
 }
 

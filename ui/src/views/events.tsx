@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import type { LogEvent, Severity } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
 import { eventTitle, peerName } from '../models/event-text.ts'
-import { shortId } from '../models/format.ts'
+import { formatAgo, shortId } from '../models/format.ts'
 import { Badge, severityTone } from '../parts/badge.tsx'
 import { Problem } from '../parts/problem.tsx'
 import { Empty, Loading } from '../parts/states.tsx'
@@ -15,12 +15,29 @@ const LEVELS: readonly { value: Severity; text: string }[] = [
   { value: 'warning', text: 'Warning and above' },
   { value: 'alert', text: 'Alerts only' },
 ]
+/** What the field for kinds offers; any other beginning of a kind may be typed. */
+const KINDS = [
+  'auth',
+  'certificate',
+  'channel',
+  'connection',
+  'csrf',
+  'handshake',
+  'join',
+  'member',
+  'replay',
+  'rotation',
+  'service',
+  'session',
+] as const
 
 /** The security event log, newest first. */
 export function Events() {
   const { events } = useApp()
   useEffect(() => {
     if (events.events.value === null) void events.load()
+    // The overview shows the newest of all.
+    return () => events.clear()
   }, [])
   return (
     <>
@@ -40,25 +57,57 @@ export function Events() {
 }
 
 function Controls() {
-  const { events } = useApp()
+  const { events, node } = useApp()
   const id = useSignal('')
   const jump = (event: Event): void => {
     event.preventDefault()
     if (/^\d{1,15}$/.test(id.value)) void events.jump(Number(id.value))
   }
   const paused = events.paused.value
+  const { severity, kind, peer } = events.filter.value
+  const peers = node.peers.value ?? []
   return (
-    <div class="row">
+    <div class="row controls">
       <select
         aria-label="Severity"
-        value={events.atLeast}
-        onChange={(event) => (events.atLeast.value = event.currentTarget.value as Severity)}
+        value={severity}
+        onChange={(event) => events.choose({ severity: event.currentTarget.value as Severity })}
       >
         {LEVELS.map(({ value, text }) => (
           <option key={value} value={value}>
             {text}
           </option>
         ))}
+      </select>
+      <input
+        type="search"
+        class="kind"
+        aria-label="Kind"
+        placeholder="rotation …"
+        list="kinds"
+        maxLength={64}
+        value={kind}
+        onChange={(event) => events.choose({ kind: event.currentTarget.value.trim().toLowerCase() })}
+      />
+      <datalist id="kinds">
+        {KINDS.map((one) => (
+          <option key={one} value={one} />
+        ))}
+      </datalist>
+      <select
+        aria-label="Peer"
+        value={peer}
+        onChange={(event) => events.choose({ peer: event.currentTarget.value })}
+      >
+        <option value="">All peers</option>
+        {peers.map((one) => (
+          <option key={one.id} value={one.id}>
+            {one.name}
+          </option>
+        ))}
+        {peer === '' || peers.some((one) => one.id === peer) ? null : (
+          <option value={peer}>{shortId(peer)}</option>
+        )}
       </select>
       <form class="row" onSubmit={jump}>
         <input
@@ -89,7 +138,18 @@ function List() {
     <>
       {shown.length === 0 ? (
         <Empty title="No events">
-          <p>{events.events.value.length === 0 ? 'Nothing has happened yet.' : 'None of this severity.'}</p>
+          {events.isFiltered.value ? (
+            <>
+              <p>No event matches.</p>
+              <p>
+                <button type="button" onClick={() => events.clear()}>
+                  Show all events
+                </button>
+              </p>
+            </>
+          ) : (
+            <p>Nothing has happened yet.</p>
+          )}
         </Empty>
       ) : (
         <ol class="card events" reversed>
@@ -109,42 +169,91 @@ function List() {
   )
 }
 
+/** One line; opened, everything the log holds of the event. */
 function Row({ event, marked }: { event: LogEvent; marked: boolean }) {
-  const { node } = useApp()
+  const { node, now } = useApp()
   const ref = useRef<HTMLLIElement>(null)
   useEffect(() => {
     if (marked) ref.current?.scrollIntoView({ block: 'center' })
   }, [marked])
   const at = new Date(event.at)
-  const fields = Object.entries(event.fields)
+  const title = eventTitle(event, node.peers.value)
   return (
     <li ref={ref} class={marked ? 'marked' : ''}>
-      <span class="id number">{event.id}</span>
-      <time dateTime={at.toISOString()} title={at.toISOString()}>
-        {at.toLocaleString(undefined, {
-          month: 'short',
-          day: 'numeric',
-          hour: '2-digit',
-          minute: '2-digit',
-          second: '2-digit',
-        })}
-      </time>
-      <Badge tone={severityTone(event.severity)}>{event.severity}</Badge>
-      <div class="what">
-        <p>{eventTitle(event, node.peers.value)}</p>
-        <p class="muted chips">
-          <code>{event.kind}</code>
-          {event.reason ? <code>{event.reason}</code> : null}
-          {event.peer ? (
-            <code title={event.peer}>{peerName(event, node.peers.value) ?? shortId(event.peer)}</code>
-          ) : null}
-          {fields.map(([key, value]) => (
-            <code key={key}>
-              {key}={String(value)}
-            </code>
-          ))}
-        </p>
-      </div>
+      <details open={marked}>
+        <summary>
+          <span class="id number">{event.id}</span>
+          <time dateTime={at.toISOString()} title={at.toLocaleString()}>
+            {formatAgo(event.at, now.value)}
+          </time>
+          <Badge tone={severityTone(event.severity)}>{event.severity}</Badge>
+          <span class="what">{title}</span>
+        </summary>
+        <Details event={event} title={title} />
+      </details>
     </li>
+  )
+}
+
+function Details({ event, title }: { event: LogEvent; title: string }) {
+  const { events, node } = useApp()
+  const { kind, peer, reason, text } = event
+  const name = peerName(event, node.peers.value)
+  return (
+    <dl>
+      <dt>Time</dt>
+      <dd>
+        {new Date(event.at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })}{' '}
+        <span class="muted">{new Date(event.at).toISOString()}</span>
+      </dd>
+      <dt>Kind</dt>
+      <dd>
+        <code>{kind}</code>{' '}
+        <button type="button" class="quiet" onClick={() => events.choose({ kind })}>
+          Only these
+        </button>
+      </dd>
+      {text === '' || text === title ? null : (
+        <>
+          <dt>Text</dt>
+          <dd>
+            <bdi>{text}</bdi>
+          </dd>
+        </>
+      )}
+      {reason === null ? null : (
+        <>
+          <dt>Reason</dt>
+          <dd>
+            <code>{reason}</code>
+          </dd>
+        </>
+      )}
+      {peer === null ? null : (
+        <>
+          <dt>Peer</dt>
+          <dd>
+            {name === undefined ? null : <bdi class="peer">{name}</bdi>} <code>{peer}</code>{' '}
+            <button type="button" class="quiet" onClick={() => events.choose({ peer })}>
+              Only this peer
+            </button>
+          </dd>
+        </>
+      )}
+      {Object.entries(event.fields).map(([key, value]) => (
+        <Field key={key} name={key} value={value} />
+      ))}
+    </dl>
+  )
+}
+
+function Field({ name, value }: { name: string; value: string | number | boolean }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>
+        <code>{String(value)}</code>
+      </dd>
+    </>
   )
 }

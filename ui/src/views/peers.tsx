@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { Peer } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
-import { formatAgo, formatBytes, formatRtt, shortId } from '../models/format.ts'
+import { formatAge, formatAgo, formatBytes, formatRtt, shortId } from '../models/format.ts'
 import { filterPeers } from '../models/peer-list.ts'
 import { Badge } from '../parts/badge.tsx'
 import { Filter } from '../parts/filter.tsx'
@@ -77,6 +77,74 @@ export function Peers() {
   )
 }
 
+/** Epoch and age of the session keys, and how their rotation does. */
+function Keys({ peer }: { peer: Peer }) {
+  const { now } = useApp()
+  const { epoch, rotatedAt, rotation } = peer
+  if (epoch === null) return <>–</>
+  const ago = (at: number | null): string => (at === null ? 'never' : formatAgo(at, now.value))
+  return (
+    <span class="keys">
+      <span class="whole">epoch {epoch}</span>
+      {rotatedAt === null ? null : (
+        <span class="second" title={new Date(rotatedAt).toLocaleString()}>
+          {formatAge(now.value - rotatedAt)} old
+        </span>
+      )}
+      {rotation === null ? null : (
+        <>
+          {rotation.lastRotAt === null && rotation.lastAckAt === null ? null : (
+            <>
+              <span class="muted second">ROT {ago(rotation.lastRotAt)}</span>
+              <span class="muted second">ACK {ago(rotation.lastAckAt)}</span>
+            </>
+          )}
+          {rotation.state === 'active' ? null : <span class="second">{ROTATION_WORDS[rotation.state]}</span>}
+          {rotation.failures === 0 ? null : (
+            <span class="second warn">
+              {rotation.failures} rotation{rotation.failures === 1 ? '' : 's'} failed
+            </span>
+          )}
+        </>
+      )}
+      <RotateButton peer={peer} />
+    </span>
+  )
+}
+
+const ROTATION_WORDS = {
+  rotating: 'making new keys',
+  handshaking: 'agreeing on keys',
+  failed: 'will try again',
+} as const
+
+/** New keys harm nothing and stop nothing, so there is no question first. */
+function RotateButton({ peer }: { peer: Peer }) {
+  const { api, node, notice } = useApp()
+  const isUnderWay = peer.rotation !== null && ['rotating', 'handshaking'].includes(peer.rotation.state)
+  const rotate = async (): Promise<void> => {
+    try {
+      const { peers } = await api.rotate(peer.id)
+      notice.value = peers.some((one) => one.started)
+        ? `New keys with ${peer.name} are being made.`
+        : `New keys with ${peer.name} are under way already.`
+    } catch (error) {
+      notice.value = (error as Error).message
+    }
+  }
+  return (
+    <button
+      type="button"
+      class="quiet"
+      disabled={!node.writable.value || peer.epoch === null || isUnderWay}
+      onClick={() => void rotate()}
+      aria-label={`Rotate the keys with ${peer.name}`}
+    >
+      Rotate
+    </button>
+  )
+}
+
 function PeerRow({ peer, peers, onWhy }: { peer: Peer; peers: readonly Peer[]; onWhy: () => void }) {
   const { now } = useApp()
   const via = peers.find((one) => one.id === peer.via)?.name ?? peer.via
@@ -106,16 +174,7 @@ function PeerRow({ peer, peers, onWhy }: { peer: Peer; peers: readonly Peer[]; o
         {formatRtt(peer.rttMs)}
       </td>
       <td role="cell" data-label="Keys">
-        {peer.epoch === null ? (
-          '–'
-        ) : (
-          <span>
-            <span class="whole">epoch {peer.epoch}</span>
-            {peer.rotatedAt === null ? null : (
-              <span class="muted second">{formatAgo(peer.rotatedAt, now.value)}</span>
-            )}
-          </span>
-        )}
+        <Keys peer={peer} />
       </td>
       <td role="cell" data-label="Traffic" class="number">
         <span>

@@ -1,0 +1,93 @@
+import { Duplex } from 'node:stream'
+import type { Socket } from 'node:net'
+import type { ByteChannel } from '../../protocols/mux/channel.ts'
+
+/** Bytes a local stream may hold unsent before the other side is held back. */
+const LOCAL_HIGH_WATER_BYTES = 64 * 1024
+
+/**
+ * Joins a local stream (a socket that allows half-open) with a channel until both directions ended or either failed. Built on
+ * events, not on iterables: a short connection costs a few dozen calls.
+ * @param onClosed told once; with an error when the channel failed, or the local side left early.
+ */
+export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (error?: Error) => void): void {
+  let owedBytes = 0
+  let failure: Error | undefined
+  local.on('data', (bytes: Buffer) => {
+    if (!channel.write(bytes)) local.pause()
+  })
+  local.on('end', () => channel.end())
+  local.on('drain', () => {
+    channel.consumed(owedBytes)
+    owedBytes = 0
+  })
+  local.on('error', (error) => (failure ??= error))
+  local.on('close', () => {
+    if (!local.readableEnded || !local.writableFinished) {
+      failure ??= new Error('the local connection closed')
+      channel.reset()
+    }
+    onClosed(failure)
+  })
+  channel.use({
+    onData(bytes) {
+      if (local.destroyed) return
+      local.write(bytes)
+      if (local.writableLength > LOCAL_HIGH_WATER_BYTES) owedBytes += bytes.length
+      else channel.consumed(bytes.length)
+    },
+    onEnd: () => void local.end(),
+    onReset(error) {
+      failure ??= error
+      drop(local, error)
+    },
+    onDrain: () => void local.resume(),
+  })
+  if (local.destroyed) channel.reset()
+}
+
+/** Ends a local stream so that its other side can tell it from an orderly end. */
+export function drop(local: Duplex, reason: Error): void {
+  if (local.destroyed) return
+  const { resetAndDestroy } = local as Partial<Socket>
+  if (resetAndDestroy === undefined) local.destroy(reason)
+  else resetAndDestroy.call(local)
+}
+
+/** A channel as a Node stream, for node:http. Half-close works both ways. */
+export function channelStream(channel: ByteChannel): Duplex {
+  let owedBytes = 0
+  let isHeld: ((error?: Error | null) => void) | undefined
+  const stream = new Duplex({
+    read() {
+      if (owedBytes > 0) channel.consumed(owedBytes)
+      owedBytes = 0
+    },
+    write(chunk: Uint8Array, _encoding, callback) {
+      if (channel.write(chunk)) callback()
+      else isHeld = callback
+    },
+    final(callback) {
+      channel.end()
+      callback()
+    },
+    destroy(error, callback) {
+      if (!(this.readableEnded && this.writableFinished)) channel.reset()
+      callback(error)
+    },
+  })
+  channel.use({
+    onData(bytes) {
+      if (stream.push(bytes)) channel.consumed(bytes.length)
+      else owedBytes += bytes.length
+    },
+    onEnd: () => void stream.push(null),
+    onReset: (error) => void stream.destroy(error),
+    onDrain() {
+      const callback = isHeld
+      isHeld = undefined
+      callback?.()
+    },
+  })
+  return stream
+}

@@ -1,0 +1,52 @@
+import { noise } from '@chainsafe/libp2p-noise'
+import type { Connection, ConnectionEncrypter, StreamHandler } from '@libp2p/interface'
+import type { EmitEvent } from '../../protocols/common/ports.ts'
+import { ChannelError } from '../../protocols/secure-channel/errors.ts'
+import type { MeshNode } from './libp2p.ts'
+
+/** What libp2p calls a connection secured by stock Noise XX. */
+const STOCK_ENCRYPTION = '/noise'
+
+/** Stock libp2p's encrypter, for the setting `compat`. */
+export function stockEncrypter(): (components: never) => ConnectionEncrypter {
+  return noise()
+}
+
+/** Whether the other side proved a peer id only, and no membership. */
+function isStock(connection: Connection): boolean {
+  return connection.encryption === STOCK_ENCRYPTION
+}
+
+/** The handler, for members alone: a stock peer's stream is reset. */
+export function membersOnly(handler: StreamHandler): StreamHandler {
+  return (stream, connection) =>
+    isStock(connection)
+      ? stream.abort(new ChannelError('stranger-refused', 'Only members may use this protocol'))
+      : handler(stream, connection)
+}
+
+/**
+ * Cuts a member that comes in by stock Noise: it could do better, so somebody on the way made it. The rules of certificates,
+ * rotation and replay would not hold for it.
+ */
+export function refuseDowngrades(
+  network: Pick<MeshNode, 'addEventListener'>,
+  isMember: (peerId: string) => boolean,
+  emit: EmitEvent,
+): void {
+  network.addEventListener('connection:open', ({ detail: connection }) => {
+    const peer = connection.remotePeer.toString()
+    if (!isStock(connection) || !isMember(peer)) return
+    const error = new ChannelError('downgraded', `${peer} is a member and came without its certificate`)
+    const from = connection.remoteAddr.toString()
+    emit({
+      kind: 'channel.downgrade',
+      severity: 'alert',
+      peer,
+      reason: error.code,
+      text: error.message,
+      fields: { from },
+    })
+    connection.abort(error)
+  })
+}

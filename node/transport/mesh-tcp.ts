@@ -1,0 +1,202 @@
+import {
+  serviceCapabilities,
+  transportSymbol,
+  type Connection,
+  type CreateListenerOptions,
+  type DialTransportOptions,
+  type Listener,
+  type MultiaddrConnection,
+  type Transport,
+  type Upgrader,
+  type UpgraderOptions,
+} from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { tcp, type TCPComponents } from '@libp2p/tcp'
+import { CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
+import type { EmitEvent } from '../../protocols/common/ports.ts'
+import { ChannelError } from '../../protocols/secure-channel/errors.ts'
+import type { JoinDoor } from '../../protocols/secure-channel/exchange.ts'
+import { readOpening, type Opening } from '../../protocols/secure-channel/frames.ts'
+import { HalfOpenConnections } from '../../protocols/secure-channel/half-open.ts'
+import type { ChannelUpgrade, RawConnection, Secured } from '../../protocols/secure-channel/upgrade.ts'
+import { socketTransport } from './socket-transport.ts'
+
+/** A first message is there within a round trip; whoever needs longer than this is broken or stalls. */
+const OPENING_TIMEOUT_MS = 5000
+/** Handshake of a member: one more round trip. */
+const HANDSHAKE_TIMEOUT_MS = 5000
+/** A join waits up to 10 s for its issuer (node/membership/door.ts). */
+const JOIN_TIMEOUT_MS = 15_000
+/** Connections without any byte; our probes run every second. */
+const SOCKET_INACTIVITY_MS = 120_000
+
+/** What the mesh port is served with. */
+export interface MeshTcpInit {
+  readonly upgrade: ChannelUpgrade
+  readonly door: JoinDoor
+  readonly emit: EmitEvent
+  /** Lets stock libp2p peers in, by libp2p's own negotiation. Off by default: they have no certificates. */
+  readonly compat: boolean
+}
+
+/**
+ * TCP with our handshake right behind it: no multistream-select, so that the first byte of a stream leaves the dialler one round
+ * trip after the connection stands (three with libp2p's own way). Strangers hear nothing at all.
+ */
+export function meshTcp(init: MeshTcpInit): (components: TCPComponents) => Transport {
+  return (components) => new MeshTcp(init, components)
+}
+
+class MeshTcp implements Transport {
+  readonly [transportSymbol] = true as const
+  readonly [Symbol.toStringTag] = 'kith-tcp'
+  readonly [serviceCapabilities] = ['@libp2p/transport']
+  readonly #init: MeshTcpInit
+  readonly #tcp: Transport
+  readonly #halfOpen = new HalfOpenConnections()
+
+  constructor(init: MeshTcpInit, components: TCPComponents) {
+    this.#init = init
+    this.#tcp = tcp({
+      inboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
+      outboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
+    })(components)
+  }
+
+  listenFilter(addresses: Multiaddr[]): Multiaddr[] {
+    return this.#tcp.listenFilter(addresses)
+  }
+
+  dialFilter(addresses: Multiaddr[]): Multiaddr[] {
+    return this.#tcp.dialFilter(addresses)
+  }
+
+  dial(address: Multiaddr, options: DialTransportOptions): Promise<Connection> {
+    const { upgrader } = options
+    return this.#tcp.dial(address, {
+      ...options,
+      upgrader: overridden(upgrader, {
+        upgradeOutbound: (connection, upgradeOptions) => this.#outbound(connection, upgradeOptions, upgrader),
+      }),
+    })
+  }
+
+  createListener(options: CreateListenerOptions): Listener {
+    const { upgrader } = options
+    return this.#tcp.createListener({
+      ...options,
+      upgrader: overridden(upgrader, {
+        upgradeInbound: (connection, upgradeOptions) => this.#inbound(connection, upgradeOptions, upgrader),
+      }),
+    })
+  }
+
+  async #outbound(
+    connection: MultiaddrConnection,
+    options: UpgraderOptions,
+    upgrader: Upgrader,
+  ): Promise<Connection> {
+    const id = connection.remoteAddr.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
+    const peer = id === undefined ? undefined : peerIdFromString(id)
+    const raw = rawConnection(connection, options.signal, upgrader)
+    const secured = await this.#init.upgrade.dial(raw, peer)
+    return upgrader.upgradeOutbound(connection, { ...options, ...withoutNegotiation(secured) })
+  }
+
+  async #inbound(
+    connection: MultiaddrConnection,
+    options: UpgraderOptions,
+    upgrader: Upgrader,
+  ): Promise<void> {
+    const from = connection.remoteAddr.toString()
+    const address = connection.remoteAddr.getComponents()[0]?.value ?? ''
+    const proved = this.#halfOpen.enter(address, (error) => connection.abort(error))
+    try {
+      const opening = await this.#opening(connection, options.signal, from)
+      if (opening.purpose === 'multistream') {
+        connection.unshift(opening.message)
+        return await upgrader.upgradeInbound(connection, options)
+      }
+      if (opening.purpose === 'join') {
+        proved()
+        const signal = AbortSignal.any([options.signal, AbortSignal.timeout(JOIN_TIMEOUT_MS)])
+        return await this.#init.door.serve(connection, opening.message, { signal, from })
+      }
+      const signal = AbortSignal.any([options.signal, AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS)])
+      const raw = { ...rawConnection(connection, signal, upgrader), from }
+      const secured = await this.#init.upgrade.answer(raw, () => Promise.resolve(opening.message), proved)
+      await upgrader.upgradeInbound(connection, { ...options, ...withoutNegotiation(secured) })
+    } finally {
+      proved()
+    }
+  }
+
+  /** The first message; whoever says anything else is cut without a byte. */
+  async #opening(connection: MultiaddrConnection, signal: AbortSignal, from: string): Promise<Opening> {
+    try {
+      const opening = await readOpening(
+        connection,
+        AbortSignal.any([signal, AbortSignal.timeout(OPENING_TIMEOUT_MS)]),
+      )
+      if (opening.purpose === 'multistream' && !this.#init.compat)
+        throw new ChannelError('stranger-refused', 'It speaks libp2p without a mesh')
+      return opening
+    } catch (error) {
+      connection.abort(error as Error)
+      this.#init.emit({
+        kind: 'connection.refused',
+        severity: 'notice',
+        reason: 'stranger-refused',
+        text: (error as Error).message,
+        fields: { from },
+      })
+      throw error
+    }
+  }
+}
+
+function rawConnection(
+  connection: MultiaddrConnection,
+  signal: AbortSignal | undefined,
+  upgrader: Upgrader,
+): RawConnection {
+  return {
+    stream: connection,
+    transport: () => socketTransport(connection),
+    signal,
+    muxers: upgrader.getStreamMuxers(),
+  }
+}
+
+/** Tells libp2p that all is negotiated. */
+function withoutNegotiation({ remotePeer, muxer }: Secured): {
+  skipEncryption: true
+  skipProtection: true
+  remotePeer: Secured['remotePeer']
+  muxerFactory?: NonNullable<Secured['muxer']>
+} {
+  return {
+    skipEncryption: true,
+    skipProtection: true,
+    remotePeer,
+    ...(muxer === undefined ? {} : { muxerFactory: muxer }),
+  }
+}
+
+/** The upgrader with some of its methods replaced. */
+function overridden(
+  upgrader: Upgrader,
+  methods: {
+    upgradeOutbound?: (connection: MultiaddrConnection, options: UpgraderOptions) => Promise<Connection>
+    upgradeInbound?: (connection: MultiaddrConnection, options: UpgraderOptions) => Promise<void>
+  },
+): Upgrader {
+  return {
+    upgradeOutbound: (connection, options) => upgrader.upgradeOutbound(connection, options),
+    upgradeInbound: (connection, options) => upgrader.upgradeInbound(connection, options),
+    createInboundAbortSignal: (signal) => upgrader.createInboundAbortSignal(signal),
+    getStreamMuxers: () => upgrader.getStreamMuxers(),
+    getConnectionEncrypters: () => upgrader.getConnectionEncrypters(),
+    ...methods,
+  }
+}

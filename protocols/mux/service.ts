@@ -1,0 +1,149 @@
+import {
+  TypedEventEmitter,
+  type AbortOptions,
+  type CreateStreamOptions,
+  type Logger,
+  type Stream,
+  type StreamMuxer,
+  type StreamMuxerEvents,
+  type StreamMuxerStatus,
+} from '@libp2p/interface'
+import type { Channel } from './channel.ts'
+import { MuxError } from './errors.ts'
+import { EARLY_STREAMS_MAX } from './limits.ts'
+import { Mux, type MuxInit } from './machine.ts'
+import { ChannelStream } from './stream.ts'
+
+/** Name of the multiplexer in a handshake. */
+export const MUX_PROTOCOL = '/kith/mux/1'
+
+/** Takes the channels of one protocol without libp2p in between; must not throw. */
+export type ChannelHandler = (channel: Channel, peerId: string) => void
+
+/** The connection below a muxer. */
+export interface MuxConnection {
+  readonly peerId: string
+  /** The end of the connection in order: what is written is sent. */
+  readonly log: Logger
+}
+
+/** What a `ChannelMuxer` is made of. */
+export interface ChannelMuxerInit extends Omit<MuxInit, 'onChannel' | 'onGoAway'> {
+  readonly connection: MuxConnection
+  /** Protocols whose channels do not become libp2p streams. */
+  readonly handlers: ReadonlyMap<string, ChannelHandler>
+  /** The muxer ended. */
+  readonly onClosed: () => void
+  /** The muxer was given up: the connection must be too. */
+  readonly onFailed: (error: Error) => void
+}
+
+/**
+ * The multiplexer of a connection as libp2p wants it. Streams are opened with their protocol, so that no negotiation precedes
+ * the first byte; `open` gives a bare channel, for what has to be fast.
+ */
+export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implements StreamMuxer {
+  readonly protocol = MUX_PROTOCOL
+  status: StreamMuxerStatus = 'open'
+  streams: Stream[] = []
+  readonly #init: ChannelMuxerInit
+  readonly #mux: Mux
+  #early: ChannelStream[] = []
+
+  constructor(init: ChannelMuxerInit) {
+    super()
+    this.#init = init
+    this.#mux = new Mux({
+      ...init,
+      onChannel: (channel) => this.#onChannel(channel),
+      onGoAway: () => {
+        if (this.status === 'open') this.status = 'closing'
+      },
+    })
+  }
+
+  /** Opens a channel that is no libp2p stream. @throws MuxError `mux-closed`, `too-many-channels`. */
+  open(protocol: string): Channel {
+    return this.#mux.open(protocol)
+  }
+
+  // libp2p wants a promise; a protocol it did not name is negotiated inside the stream.
+  createStream(options: CreateStreamOptions = {}): Promise<Stream> {
+    try {
+      return Promise.resolve(this.#add(this.#mux.open(options.protocol ?? ''), 'outbound').start())
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** What came on the connection. */
+  receive(bytes: Uint8Array): void {
+    try {
+      this.#mux.receive(bytes)
+    } catch (error) {
+      if (!(error instanceof MuxError)) throw error
+      this.#init.onFailed(error)
+    }
+  }
+
+  /** The connection takes bytes again. */
+  drained(): void {
+    this.#mux.drained()
+  }
+
+  /** The connection is gone. */
+  ended(error: Error): void {
+    if (this.status === 'closed') return
+    this.status = 'closed'
+    this.#mux.fail(error)
+    this.#init.onClosed()
+  }
+
+  async close(options?: AbortOptions): Promise<void> {
+    if (this.status === 'closed') return
+    this.status = 'closing'
+    await Promise.all(this.streams.map((stream) => stream.close(options)))
+    this.#mux.goAway()
+    this.ended(new MuxError('mux-closed', 'The connection was closed'))
+  }
+
+  abort(error: Error): void {
+    for (const stream of this.streams.slice()) stream.abort(error)
+    this.ended(error)
+  }
+
+  override addEventListener(
+    ...args: Parameters<TypedEventEmitter<StreamMuxerEvents>['addEventListener']>
+  ): void {
+    super.addEventListener(...args)
+    if (args[0] !== 'stream' || this.#early.length === 0) return
+    const early = this.#early
+    this.#early = []
+    // The listener may belong to an object whose constructor still runs.
+    void Promise.resolve().then(() => early.forEach((stream) => this.#announce(stream)))
+  }
+
+  #onChannel(channel: Channel): void {
+    const handler = this.#init.handlers.get(channel.protocol)
+    if (handler !== undefined) return handler(channel, this.#init.connection.peerId)
+    const stream = this.#add(channel, 'inbound')
+    if (this.listenerCount('stream') > 0) return this.#announce(stream)
+    if (this.#early.length >= EARLY_STREAMS_MAX) return stream.abort(new Error('too many early streams'))
+    this.#early.push(stream)
+  }
+
+  #announce(stream: ChannelStream): void {
+    this.safeDispatchEvent('stream', { detail: stream })
+    stream.start()
+  }
+
+  #add(channel: Channel, direction: 'inbound' | 'outbound'): ChannelStream {
+    const stream = new ChannelStream(channel, direction, this.#init.connection.log)
+    this.streams.push(stream)
+    stream.addEventListener('close', () => {
+      const index = this.streams.indexOf(stream)
+      if (index >= 0) this.streams.splice(index, 1)
+    })
+    return stream
+  }
+}

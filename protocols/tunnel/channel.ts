@@ -1,0 +1,229 @@
+import { concat, equalBytes } from '../common/bytes.ts'
+import { MalformedError } from '../common/errors.ts'
+import type { Timers } from '../common/ports.ts'
+import type { ByteChannel, ChannelUser } from '../mux/channel.ts'
+import { isTunnelReason, TunnelError, type TunnelReason } from './errors.ts'
+import { ACCEPT_DELAY_MS, OPEN_BYTES_MAX, OPEN_TIMEOUT_MS } from './limits.ts'
+import { frame, OpenedFormat, openFrame, readOpen } from './wire.ts'
+
+/**
+ * Consumer's side: asks for a service over a fresh channel. Bytes may be sent at once, behind the request; a refusal comes as
+ * `onReset` with a `TunnelError` that has the provider's reason.
+ */
+export function requestService(
+  channel: ByteChannel,
+  service: string,
+  timers: Timers,
+  onAccepted: () => void = () => undefined,
+): ByteChannel {
+  channel.write(openFrame(service))
+  return new RequestedChannel(channel, service, timers, onAccepted)
+}
+
+class RequestedChannel implements ByteChannel {
+  readonly #channel: ByteChannel
+  readonly #service: string
+  readonly #timers: Timers
+  readonly #onAccepted: () => void
+
+  constructor(channel: ByteChannel, service: string, timers: Timers, onAccepted: () => void) {
+    this.#channel = channel
+    this.#service = service
+    this.#timers = timers
+    this.#onAccepted = onAccepted
+  }
+
+  use(user: ChannelUser): void {
+    const fail = (code: TunnelReason, text: string, cause?: unknown): void => {
+      cancel()
+      this.#channel.reset()
+      user.onReset(new TunnelError(code, text, { cause }))
+    }
+    const cancel = this.#timers.after(OPEN_TIMEOUT_MS, () =>
+      fail(
+        'stream-failed',
+        `The provider of "${this.#service}" did not answer within ${OPEN_TIMEOUT_MS / 1000} s`,
+      ),
+    )
+    const reader = new FrameReader()
+    this.#channel.use({
+      onData: (bytes) => {
+        try {
+          const read = reader.push(bytes)
+          if (read === undefined) return
+          if (!equalBytes(read.body, YES)) {
+            const opened = OpenedFormat.decode(read.body)
+            if (!opened.ok)
+              return fail(isTunnelReason(opened.code) ? opened.code : 'stream-failed', opened.text)
+          }
+          cancel()
+          this.#onAccepted()
+          this.#channel.consumed(read.frameBytes)
+          this.#channel.use(user)
+          if (read.rest.length > 0) user.onData(read.rest)
+        } catch (cause) {
+          if (!(cause instanceof MalformedError)) throw cause
+          fail('stream-failed', `"${this.#service}": ${cause.message}`, cause)
+        }
+      },
+      onEnd: () => fail('stream-failed', `"${this.#service}": the provider ended without an answer`),
+      onReset: (cause) => fail('stream-failed', `"${this.#service}": ${cause.message}`, cause),
+      onDrain: () => user.onDrain(),
+    })
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#channel.write(bytes)
+  }
+
+  end(): void {
+    this.#channel.end()
+  }
+
+  reset(): void {
+    this.#channel.reset()
+  }
+
+  consumed(bytes: number): void {
+    this.#channel.consumed(bytes)
+  }
+}
+
+/** A request for a service, waiting for the provider's decision. What follows it waits too, within the channel's window. */
+export interface ServiceRequest {
+  readonly service: string
+  /** Answers yes; the returned channel carries the service's bytes. */
+  accept(): ByteChannel
+  /** Answers no and closes. */
+  refuse(code: TunnelReason, text: string): void
+}
+
+/** What the provider is told about a channel before it decided. */
+export interface RequestUser {
+  onRequest(request: ServiceRequest): void
+  /** It is no request, none came in time, or the consumer left before the decision. */
+  onFailure(error: Error): void
+}
+
+/** Provider's side: reads the request from a fresh channel. */
+export function readServiceRequest(channel: ByteChannel, timers: Timers, user: RequestUser): void {
+  const reader = new FrameReader()
+  const waiting: Uint8Array[] = []
+  let isRead = false
+  const fail = (error: Error): void => {
+    cancel()
+    channel.reset()
+    user.onFailure(error)
+  }
+  const cancel = timers.after(OPEN_TIMEOUT_MS, () => fail(new Error('no OPEN came')))
+  const accept = (): ByteChannel => new AcceptedChannel(channel, timers, () => waiting.splice(0))
+  channel.use({
+    onData: (bytes) => {
+      if (isRead) return void waiting.push(bytes)
+      try {
+        const read = reader.push(bytes)
+        if (read === undefined) return
+        isRead = true
+        cancel()
+        const service = readOpen(read.body)
+        channel.consumed(read.frameBytes)
+        if (read.rest.length > 0) waiting.push(read.rest)
+        user.onRequest({ service, accept, refuse: (code, text) => refuse(channel, code, text) })
+      } catch (error) {
+        if (!(error instanceof MalformedError)) throw error
+        fail(error)
+      }
+    },
+    onEnd: () => {
+      if (!isRead) fail(new MalformedError('the channel ended before its OPEN was whole'))
+    },
+    onReset: (error) => {
+      cancel()
+      user.onFailure(error)
+    },
+    onDrain: () => undefined,
+  })
+}
+
+function refuse(channel: ByteChannel, code: TunnelReason, text: string): void {
+  channel.write(frame(OpenedFormat.encode({ ok: false, code, text: text.slice(0, 512) })))
+  channel.end()
+  channel.use({
+    onData: (bytes) => channel.consumed(bytes.length),
+    onEnd: () => undefined,
+    onReset: () => undefined,
+    onDrain: () => undefined,
+  })
+}
+
+const YES = OpenedFormat.encode({ ok: true, code: '', text: '' })
+const ACCEPTED = frame(YES)
+
+/**
+ * An accepted channel. Its answer leaves together with the first bytes, which follow at once in most protocols; where they do
+ * not, after a moment of its own.
+ */
+class AcceptedChannel implements ByteChannel {
+  readonly #channel: ByteChannel
+  readonly #takeWaiting: () => Uint8Array[]
+  readonly #cancel: () => void
+  #isAnswered = false
+
+  constructor(channel: ByteChannel, timers: Timers, takeWaiting: () => Uint8Array[]) {
+    this.#channel = channel
+    this.#takeWaiting = takeWaiting
+    this.#cancel = timers.after(ACCEPT_DELAY_MS, () => this.#answer())
+  }
+
+  use(user: ChannelUser): void {
+    for (const bytes of this.#takeWaiting()) user.onData(bytes)
+    this.#channel.use(user) // says an end again, if there was one
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.#answer()
+    return this.#channel.write(bytes)
+  }
+
+  end(): void {
+    this.#answer()
+    this.#channel.end()
+  }
+
+  reset(): void {
+    this.#isAnswered = true
+    this.#cancel()
+    this.#channel.reset()
+  }
+
+  consumed(bytes: number): void {
+    this.#channel.consumed(bytes)
+  }
+
+  #answer(): void {
+    if (this.#isAnswered) return
+    this.#isAnswered = true
+    this.#cancel()
+    this.#channel.write(ACCEPTED)
+  }
+}
+
+/** Collects the first frame of a channel: length u16 | body. */
+class FrameReader {
+  #bytes: Uint8Array = new Uint8Array(0)
+
+  /** The frame and what is behind it, once it is whole. @throws MalformedError when it is too long. */
+  push(
+    chunk: Uint8Array,
+  ): { readonly body: Uint8Array; readonly rest: Uint8Array; readonly frameBytes: number } | undefined {
+    const bytes = this.#bytes.length === 0 ? chunk : concat(this.#bytes, chunk)
+    this.#bytes = bytes
+    if (bytes.length < 2) return undefined
+    const length = (bytes[0] ?? 0) * 256 + (bytes[1] ?? 0)
+    if (length > OPEN_BYTES_MAX)
+      throw new MalformedError(`Tunnel frame of ${length} bytes, the limit is ${OPEN_BYTES_MAX}`)
+    const frameBytes = 2 + length
+    if (bytes.length < frameBytes) return undefined
+    return { body: bytes.subarray(2, frameBytes), rest: bytes.subarray(frameBytes), frameBytes }
+  }
+}

@@ -1,0 +1,38 @@
+import type { ExecutionContext } from 'ava'
+import { toHex } from '../../../protocols/common/bytes.ts'
+import { MuxRegistry } from '../../../protocols/mux/registry.ts'
+import { JoinDoor } from '../../../protocols/secure-channel/exchange.ts'
+import { secureChannel } from '../../../protocols/secure-channel/service.ts'
+import { ChannelUpgrade } from '../../../protocols/secure-channel/upgrade.ts'
+import { stopNetwork } from '../../../node/compose-network.ts'
+import { startLibp2p, type MeshNode } from '../../../node/transport/libp2p.ts'
+import type { Side } from '../../protocols/secure-channel/mesh.ts'
+
+/** A node of the product's own transport, with its muxers. */
+export type TestNode = MeshNode & { readonly muxes: MuxRegistry }
+
+/** Starts one on loopback TCP with the channel of `of`, stopped after the test; `door` answers joiners. */
+export async function meshNode(
+  t: ExecutionContext,
+  of: Side,
+  options: { readonly door?: JoinDoor; readonly compat?: boolean } = {},
+): Promise<TestNode> {
+  const muxes = new MuxRegistry()
+  const channel = { ...of.init, defer: setImmediate, muxes }
+  const upgrade = new ChannelUpgrade(channel)
+  const node = await startLibp2p({
+    seed: of.seed,
+    id8: toHex(of.init.meshId).slice(0, 8),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    announce: [],
+    tcp: {
+      upgrade,
+      door: options.door ?? new JoinDoor(of.init, (request) => Promise.resolve(request)),
+      emit: of.init.emit,
+      compat: options.compat ?? false,
+    },
+    encrypters: [secureChannel(channel, upgrade)],
+  })
+  t.teardown(() => stopNetwork(node))
+  return Object.assign(node, { muxes })
+}
