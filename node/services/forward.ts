@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import type { ServiceEntry } from '../../protocols/naming/directory.ts'
 import { listenFailure } from '../listening.ts'
+import { LOCAL_HIGH_WATER_BYTES } from './channel-stream.ts'
 import type { Reach } from './reach.ts'
 
 /** Open connections of one forward. */
@@ -16,7 +17,7 @@ export async function openForward(
   signal: AbortSignal,
 ): Promise<{ address: string; port: number }> {
   const address = '127.0.0.1'
-  const server = createServer({ allowHalfOpen: true, noDelay: true })
+  const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: LOCAL_HIGH_WATER_BYTES })
   server.maxConnections = FORWARD_CONNECTIONS_MAX
   const connections = new Set<Socket>()
   server.on('connection', (connection) => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { listenFailure } from '../listening.ts'
+import { LOCAL_HIGH_WATER_BYTES } from './channel-stream.ts'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import type { Directory, ServiceEntry } from '../../protocols/naming/directory.ts'
 import { LOOPBACK_PROBES } from '../../protocols/naming/limits.ts'
@@ -125,7 +126,11 @@ function report(init: ServiceListenersInit, entry: ServiceEntry, failure: Error)
 }
 
 async function listen(init: ServiceListenersInit, listener: Listener, port: number): Promise<void> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true })
+  const server = createServer({
+    allowHalfOpen: true,
+    noDelay: true,
+    highWaterMark: LOCAL_HIGH_WATER_BYTES,
+  })
   server.maxConnections = CONNECTIONS_PER_LISTENER_MAX
   server.listen({ host: listener.endpoint.address, port })
   await once(server, 'listening')

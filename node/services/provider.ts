@@ -1,5 +1,4 @@
 import { connect, type Socket } from 'node:net'
-import { once } from 'node:events'
 import { duplexPair, type Duplex } from 'node:stream'
 import type { EmitEvent, Timers } from '../../protocols/common/ports.ts'
 import type { ByteChannel } from '../../protocols/mux/channel.ts'
@@ -9,7 +8,7 @@ import { readServiceRequest, type ServiceRequest } from '../../protocols/tunnel/
 import { STREAMS_PER_PEER_MAX, TARGET_CONNECT_TIMEOUT_MS } from '../../protocols/tunnel/limits.ts'
 import { isAllowed, type Requester } from './access.ts'
 import type { Publication, Publications } from './publications.ts'
-import { drop, joinChannel } from './channel-stream.ts'
+import { drop, joinChannel, LOCAL_HIGH_WATER_BYTES } from './channel-stream.ts'
 import { createStaticSite, type StaticSite } from './static-site.ts'
 
 /** Lets other members reach what this node publishes: the place where access is decided. */
@@ -199,25 +198,33 @@ export function createProvider({ publications, selfId, timers, emit }: ProviderI
   }
 }
 
-async function connectTcp(name: string, host: string, port: number): Promise<Socket> {
-  const socket = connect({ host, port, allowHalfOpen: true, noDelay: true })
-  try {
-    await once(socket, 'connect', { signal: AbortSignal.timeout(TARGET_CONNECT_TIMEOUT_MS) })
-  } catch (cause) {
-    socket.destroy()
-    // The text travels to other members, and where a target lies is nobody's business: `kith services` tells its owner.
-    if ((cause as Error).name === 'AbortError') {
-      throw new TunnelError(
-        'target-timeout',
-        `The target of "${name}" did not answer within ${TARGET_CONNECT_TIMEOUT_MS / 1000} s`,
-        { cause },
-      )
+function connectTcp(name: string, host: string, port: number): Promise<Socket> {
+  // A stream's own option, which node's types leave out for sockets.
+  const options = { host, port, allowHalfOpen: true, noDelay: true, highWaterMark: LOCAL_HIGH_WATER_BYTES }
+  const socket = connect(options)
+  // The texts travel to other members, and where a target lies is nobody's business: `kith services` tells its owner.
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      clearTimeout(timer)
+      socket.off('connect', onConnect)
+      socket.off('error', onError)
     }
-    throw new TunnelError(
-      'target-refused',
-      `Nothing answers at the target of "${name}" (${(cause as NodeJS.ErrnoException).code ?? 'failed'})`,
-      { cause },
-    )
-  }
-  return socket
+    const onConnect = (): void => {
+      settle()
+      resolve(socket)
+    }
+    const onError = (cause: NodeJS.ErrnoException): void => {
+      settle()
+      const text = `Nothing answers at the target of "${name}" (${cause.code ?? 'failed'})`
+      reject(new TunnelError('target-refused', text, { cause }))
+    }
+    const timer = setTimeout(() => {
+      settle()
+      socket.destroy()
+      const text = `The target of "${name}" did not answer within ${TARGET_CONNECT_TIMEOUT_MS / 1000} s`
+      reject(new TunnelError('target-timeout', text))
+    }, TARGET_CONNECT_TIMEOUT_MS)
+    socket.on('connect', onConnect)
+    socket.on('error', onError)
+  })
 }

@@ -112,18 +112,20 @@ class MeshTcp implements Transport {
     const address = connection.remoteAddr.getComponents()[0]?.value ?? ''
     const proved = this.#halfOpen.enter(address, (error) => connection.abort(error))
     try {
-      const opening = await this.#opening(connection, options.signal, from)
+      using opened = deadline(options.signal, OPENING_TIMEOUT_MS)
+      const opening = await this.#opening(connection, opened.signal, from)
+      opened.end()
       if (opening.purpose === 'multistream') {
         connection.unshift(opening.message)
         return await upgrader.upgradeInbound(connection, options)
       }
       if (opening.purpose === 'join') {
         proved()
-        const signal = AbortSignal.any([options.signal, AbortSignal.timeout(JOIN_TIMEOUT_MS)])
-        return await this.#init.door.serve(connection, opening.message, { signal, from })
+        using joining = deadline(options.signal, JOIN_TIMEOUT_MS)
+        return await this.#init.door.serve(connection, opening.message, { signal: joining.signal, from })
       }
-      const signal = AbortSignal.any([options.signal, AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS)])
-      const raw = { ...rawConnection(connection, signal, upgrader), from }
+      using shaking = deadline(options.signal, HANDSHAKE_TIMEOUT_MS)
+      const raw = { ...rawConnection(connection, shaking.signal, upgrader), from }
       const secured = await this.#init.upgrade.answer(raw, () => Promise.resolve(opening.message), proved)
       await upgrader.upgradeInbound(connection, { ...options, ...withoutNegotiation(secured) })
     } finally {
@@ -134,10 +136,7 @@ class MeshTcp implements Transport {
   /** The first message; whoever says anything else is cut without a byte. */
   async #opening(connection: MultiaddrConnection, signal: AbortSignal, from: string): Promise<Opening> {
     try {
-      const opening = await readOpening(
-        connection,
-        AbortSignal.any([signal, AbortSignal.timeout(OPENING_TIMEOUT_MS)]),
-      )
+      const opening = await readOpening(connection, signal)
       if (opening.purpose === 'multistream' && !this.#init.compat)
         throw new ChannelError('stranger-refused', 'It speaks libp2p without a mesh')
       return opening
@@ -199,4 +198,20 @@ function overridden(
     getConnectionEncrypters: () => upgrader.getConnectionEncrypters(),
     ...methods,
   }
+}
+
+/** A signal of its own that aborts with `parent` or after a time, and leaves nothing behind once it has ended. */
+function deadline(
+  parent: AbortSignal,
+  afterMs: number,
+): { signal: AbortSignal; end: () => void } & Disposable {
+  const controller = new AbortController()
+  const abort = (): void => controller.abort(parent.reason)
+  const timer = setTimeout(abort, afterMs)
+  parent.addEventListener('abort', abort)
+  const end = (): void => {
+    clearTimeout(timer)
+    parent.removeEventListener('abort', abort)
+  }
+  return { signal: controller.signal, end, [Symbol.dispose]: end }
 }

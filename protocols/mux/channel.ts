@@ -17,8 +17,11 @@ export interface ChannelUser {
 export interface ByteChannel {
   /** Names who is told, from now on; what came before is told at once. */
   use(user: ChannelUser): void
-  /** Sends `bytes`, which must not change afterwards. False: wait for `onDrain` before sending more. */
-  write(bytes: Uint8Array): boolean
+  /**
+   * Sends `bytes`, which must not change afterwards. False: wait for `onDrain` before sending more. Nobody waits for what is
+   * `late`: it may leave with what follows.
+   */
+  write(bytes: Uint8Array, late?: boolean): boolean
   /** Finishes writing, behind what waits; reading goes on. */
   end(): void
   /** Gives both directions up; the other side sees a reset. The user is not told. */
@@ -34,7 +37,7 @@ export interface ChannelOwner {
   now(): number
   /** How quickly half a window must have been read for the window to grow, in ms. */
   readonly growWithinMs: number
-  sendData(channel: Channel, bytes: Uint8Array, fin: boolean): void
+  sendData(channel: Channel, bytes: Uint8Array, fin: boolean, late: boolean): void
   sendWindow(channel: Channel, creditBytes: number): void
   sendReset(channel: Channel): void
   /** Takes up to `bytes` from the pool of all windows. */
@@ -101,12 +104,12 @@ export class Channel implements ByteChannel {
   }
 
   /** Sends `bytes`, which must not change afterwards. False: wait for `onDrain` before sending more. */
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, late = false): boolean {
     if (this.#failure !== undefined) return false
     if (this.#finQueued || this.#sentFin) throw new Error(`write after end in channel ${this.id}`)
     if (bytes.length > 0) {
       if (this.#queuedBytes > 0 || bytes.length > this.#sendWindow) this.#enqueue(bytes)
-      else this.#sendNow(bytes, false)
+      else this.#sendNow(bytes, late)
     }
     if (this.#queuedBytes === 0 && this.#owner.writable) return true
     this.#needsDrain = true
@@ -220,15 +223,15 @@ export class Channel implements ByteChannel {
     this.#queuedBytes += rest.length
   }
 
-  #sendNow(bytes: Uint8Array, fin: boolean): void {
+  #sendNow(bytes: Uint8Array, late: boolean): void {
     this.#sendWindow -= bytes.length
     for (let at = 0; at < bytes.length; at += FRAME_TARGET_BYTES)
-      this.#owner.sendData(this, bytes.subarray(at, at + FRAME_TARGET_BYTES), fin)
+      this.#owner.sendData(this, bytes.subarray(at, at + FRAME_TARGET_BYTES), false, late)
   }
 
   #sendFin(): void {
     this.#sentFin = true
-    this.#owner.sendData(this, NOTHING, true)
+    this.#owner.sendData(this, NOTHING, true, true)
     if (this.#receivedFin) this.#owner.closed(this)
     this.#onSent?.()
   }

@@ -1,7 +1,8 @@
-import { concat, utf8 } from '../common/bytes.ts'
+import { concat, equalBytes, utf8 } from '../common/bytes.ts'
 import { Channel, type ChannelOwner } from './channel.ts'
 import { MuxError } from './errors.ts'
 import {
+  BUSY_CHANNELS,
   CHANNELS_MAX,
   FRAME_HEADER_BYTES,
   GROW_WITHIN_MS,
@@ -15,8 +16,8 @@ import { decodeHeader, decodeProtocolName, encodeHeader, FRAME, type FrameHeader
 export interface MuxInit {
   /** True on the side that dialled: it opens odd channels. */
   readonly initiator: boolean
-  /** Puts bytes into the connection, in order; what is put in one turn may leave together. */
-  readonly send: (bytes: Uint8Array) => void
+  /** Puts bytes into the connection, in order; what is put in one turn may leave together. For what is `late` nobody waits. */
+  readonly send: (bytes: Uint8Array, late: boolean) => void
   /** False while the connection holds enough unsent bytes. */
   readonly isWritable: () => boolean
   /** Ms; only differences are used. */
@@ -50,6 +51,7 @@ export class Mux {
   #chunks: Uint8Array[] = []
   #sizeBytes = 0
   #header: FrameHeader | undefined
+  #lastName: { readonly bytes: Uint8Array; readonly name: string } = { bytes: new Uint8Array(0), name: '' }
 
   constructor(init: MuxInit) {
     this.#init = init
@@ -75,7 +77,7 @@ export class Mux {
     this.#nextId += 2
     this.#counts.ours++
     this.#channels.set(channel.id, channel)
-    this.#init.send(concat(encodeHeader(FRAME.open, false, name.length, channel.id), name))
+    this.#init.send(concat(encodeHeader(FRAME.open, false, name.length, channel.id), name), true)
     return channel
   }
 
@@ -108,7 +110,7 @@ export class Mux {
   goAway(): void {
     if (this.#isClosing) return
     this.#isClosing = true
-    this.#init.send(encodeHeader(FRAME.goAway, false, 0, 0))
+    this.#init.send(encodeHeader(FRAME.goAway, false, 0, 0), true)
   }
 
   /** The connection is gone: every channel is told. */
@@ -130,7 +132,7 @@ export class Mux {
         const rest = this.#collect(bytes, header.length)
         if (this.#sizeBytes === header.length) {
           this.#header = undefined
-          this.#accept(header, decodeProtocolName(this.#collected()))
+          this.#accept(header, this.#protocolName(this.#collected()))
         }
         return rest
       }
@@ -181,7 +183,7 @@ export class Mux {
       throw new MuxError('mux-frame', `The other side cannot open channel ${id}`)
     this.#newestRemote = id
     if (this.#isClosing || this.#counts.theirs >= this.#channelsMax) {
-      this.#init.send(encodeHeader(FRAME.reset, false, 0, id))
+      this.#init.send(encodeHeader(FRAME.reset, false, 0, id), true)
       return
     }
     const channel = new Channel(id, protocol, this.#owner)
@@ -189,6 +191,12 @@ export class Mux {
     this.#channels.set(id, channel)
     this.#init.onChannel(channel)
     if (header.fin) channel.receiveFin()
+  }
+
+  /** Most channels of a connection are of one protocol: its name is decoded once. */
+  #protocolName(bytes: Uint8Array): string {
+    if (!equalBytes(bytes, this.#lastName.bytes)) this.#lastName = { bytes, name: decodeProtocolName(bytes) }
+    return this.#lastName.name
   }
 
   #collect(bytes: Uint8Array, wanted: number): Uint8Array {
@@ -212,13 +220,14 @@ export class Mux {
       },
       now: init.now,
       growWithinMs: Math.max(GROW_WITHIN_MS, GROW_WITHIN_ROUND_TRIPS * init.rttMs),
-      sendData: (channel, bytes, fin) => {
-        init.send(encodeHeader(FRAME.data, fin, bytes.length, channel.id))
-        if (bytes.length > 0) init.send(bytes)
+      sendData: (channel, bytes, fin, isLate) => {
+        const late = isLate || this.#channels.size > BUSY_CHANNELS
+        init.send(encodeHeader(FRAME.data, fin, bytes.length, channel.id), late)
+        if (bytes.length > 0) init.send(bytes, late)
       },
       sendWindow: (channel, creditBytes) =>
-        init.send(encodeHeader(FRAME.window, false, creditBytes, channel.id)),
-      sendReset: (channel) => init.send(encodeHeader(FRAME.reset, false, 0, channel.id)),
+        init.send(encodeHeader(FRAME.window, false, creditBytes, channel.id), true),
+      sendReset: (channel) => init.send(encodeHeader(FRAME.reset, false, 0, channel.id), true),
       takeFromPool: (bytes) => {
         const taken = Math.min(bytes, this.#poolBytes)
         this.#poolBytes -= taken

@@ -43,6 +43,8 @@ export interface LinkInit {
   readonly initiator: boolean
   /** Runs `fn` once the event loop has handed out what has come: what is sent until then leaves in one record. */
   readonly defer: (fn: () => void) => void
+  /** Like `defer`, after another look for input: what nobody waits for shares a record with what comes next. */
+  readonly deferLate: (fn: () => void) => void
   readonly onEnd: (end: LinkEnd) => void
 }
 
@@ -59,6 +61,7 @@ export class SecureLink {
   #early: Uint8Array[] = []
   #earlyBytes = 0
   #flushScheduled = false
+  #lateScheduled = false
   #state: 'awaiting-confirm' | 'open' | 'closed-by-peer'
   #closedByUs = false
   #ended = false
@@ -120,8 +123,11 @@ export class SecureLink {
     })
   }
 
-  /** Sends `bytes`, which must not change afterwards, together with what else is sent in this turn. */
-  send(bytes: Uint8Array): void {
+  /**
+   * Sends `bytes`, which must not change afterwards, together with what else is sent in this turn; what is `late` may wait for
+   * the next.
+   */
+  send(bytes: Uint8Array, late = false): void {
     // What answers come after the end have nobody to read them.
     if (this.#closedByUs || this.#ended) return
     // Before anything is taken out: a rotation that begins here sends what was collected, and its records, first.
@@ -129,12 +135,24 @@ export class SecureLink {
     if (fills && this.#rotation?.check() === false) return
     this.txBytes += bytes.length
     for (const full of this.#coalescer.add(bytes)) this.#write('data', full)
-    if (this.#coalescer.sizeBytes === 0 || this.#flushScheduled) return
-    this.#flushScheduled = true
-    this.#init.defer(() => {
-      this.#flushScheduled = false
-      this.flush()
-    })
+    if (this.#coalescer.sizeBytes === 0 || this.#flushScheduled || (late && this.#lateScheduled)) return
+    if (late) {
+      this.#lateScheduled = true
+      this.#init.deferLate(this.#flushLate)
+    } else {
+      this.#flushScheduled = true
+      this.#init.defer(this.#flushNow)
+    }
+  }
+
+  readonly #flushNow = (): void => {
+    this.#flushScheduled = false
+    this.flush()
+  }
+
+  readonly #flushLate = (): void => {
+    this.#lateScheduled = false
+    this.flush()
   }
 
   /** Sends a record that carries no data, behind all that was sent before. */

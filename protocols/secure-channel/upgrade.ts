@@ -40,6 +40,8 @@ export interface SecureChannelInit extends IdentityInit {
   readonly emit: EmitEvent
   /** Runs `fn` once the event loop has handed out what has come (`setImmediate`): what is sent until then shares a record. */
   readonly defer: (fn: () => void) => void
+  /** The same after another turn, for what nobody waits for. */
+  readonly deferLate: (fn: () => void) => void
   /** Our certificate chain, at most 4 KiB; asked for at each handshake. */
   readonly credentials: () => Uint8Array
   /** Called on both sides before any application record. */
@@ -222,7 +224,7 @@ export class ChannelUpgrade {
   #open(raw: RawConnection, session: Established, peer: PeerId, initiator: boolean): Opened {
     if (raw.stream.status !== 'open')
       throw new ChannelError('handshake-closed', 'The connection closed during the handshake')
-    const { clock, defer, sessions, emit } = this.#init
+    const { clock, defer, deferLate, sessions, emit } = this.#init
     const peerId = peer.toString()
     let remove: (() => void) | undefined
     let ended: LinkEnd | undefined
@@ -231,6 +233,7 @@ export class ChannelUpgrade {
       reader: session.reader,
       initiator,
       defer,
+      deferLate,
       onEnd: (end) => {
         ended = end
         remove?.()
@@ -341,7 +344,7 @@ export class ChannelUpgrade {
     const muxer = new ChannelMuxer({
       connection: { peerId, log: raw.stream.log.newScope('mux') },
       initiator,
-      send: (bytes) => link.send(bytes),
+      send: (bytes, late) => link.send(bytes, late),
       isWritable: () => link.isWritable,
       now: () => steadyClock.now(),
       rttMs,

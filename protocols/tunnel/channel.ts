@@ -16,7 +16,7 @@ export function requestService(
   timers: Timers,
   onAccepted: () => void = () => undefined,
 ): ByteChannel {
-  channel.write(openFrame(service))
+  channel.write(openFrame(service), true)
   return new RequestedChannel(channel, service, timers, onAccepted)
 }
 

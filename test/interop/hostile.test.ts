@@ -112,6 +112,7 @@ for (const [attack, from] of [
   const where = from.length > 0 ? ` from ${from.length} addresses` : ''
   story(`a machine joins and a member is served while a stranger stalls: ${attack}${where}`, async (t) => {
     const newcomer = lab.node(`newcomer-${attack}`, 'newcomer')
+    t.teardown(() => newcomer.kill())
     const { invite } = await victim.json<Invite>('invite')
     let joinedInMs = Number.NaN
     const join = async (): Promise<void> => {
@@ -126,7 +127,6 @@ for (const [attack, from] of [
     t.true(joinedInMs < JOIN_MAX_MS)
     t.true(outcome.opened >= 1000, 'there were more of them than the node keeps')
     t.is(outcome.receivedBytes, 0, 'a stranger reads nothing')
-    await newcomer.kill()
   })
 }
 
@@ -217,7 +217,7 @@ async function expectCalm(
   const events = (await victim.json<LogEvent[]>('events')).filter(({ id }) => id > lastEvent)
   const loggedBytes = victim.log().length - loggedBefore
   t.log(
-    `${name}: ${outcome.opened} connections (${outcome.openAtOnce} at once), ${Math.round(outcome.sentBytes / 1e6)} MB sent; the victim grew ${Math.round(growth / 1048576)} MiB, used ${Math.round((cpu / seconds) * 100)} % of a core; ${served.answered} visits, median ${served.medianMs} ms, worst ${served.worstMs} ms; ${events.length} events, ${Math.round(loggedBytes / 1024)} KiB of log`,
+    `${name}: ${outcome.opened} connections (${outcome.openAtOnce} at once), ${Math.round(outcome.sentBytes / 1e6)} MB sent; the victim grew ${Math.round(growth / 1048576)} MiB to ${Math.round(victim.peakBytes() / 1048576)}, used ${Math.round((cpu / seconds) * 100)} % of a core; ${served.answered} visits, median ${served.medianMs} ms, worst ${served.worstMs} ms; ${events.length} events, ${Math.round(loggedBytes / 1024)} KiB of log`,
   )
   t.deepEqual(served.failures, [], 'every visit was answered')
   t.true(served.answered > 5 && served.worstMs < ANSWER_MAX_MS, `worst ${served.worstMs} ms`)

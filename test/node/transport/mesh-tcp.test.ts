@@ -38,10 +38,7 @@ test('the first application byte leaves one round trip after TCP stands; stock l
   const [alice, bob] = [await meshNode(t, side()), await meshNode(t, side())]
   await bob.handle(PROTOCOL, () => undefined)
   const ours = await roundTrips(t, alice, bob, writeMarked)
-  const [stockA, stockB] = [
-    await node(t, side(), [noise()]),
-    await node(t, side(), [noise()]),
-  ]
+  const [stockA, stockB] = [await node(t, side(), [noise()]), await node(t, side(), [noise()])]
   await stockB.handle(PROTOCOL, () => undefined)
   const stock = await roundTrips(t, stockA, stockB, writeMarked)
   t.log(`round trips before the first application byte: ${ours}, stock XX + yamux ${stock}`)

@@ -18,7 +18,7 @@ export async function meshNode(
   options: { readonly door?: JoinDoor; readonly compat?: boolean } = {},
 ): Promise<TestNode> {
   const muxes = new MuxRegistry()
-  const channel = { ...of.init, defer: setImmediate, muxes }
+  const channel = { ...of.init, defer: setImmediate, deferLate: setImmediate, muxes }
   const upgrade = new ChannelUpgrade(channel)
   const node = await startLibp2p({
     seed: of.seed,

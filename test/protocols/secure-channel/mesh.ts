@@ -38,6 +38,7 @@ export function side(overrides: Partial<SecureChannelInit> = {}): Side {
     random: { bytes: (length) => new Uint8Array(randomBytes(length)) },
     emit: (event) => events.push(event),
     defer: queueMicrotask,
+    deferLate: queueMicrotask,
     timers: systemTimers,
     credentials: () => new TextEncoder().encode('certificate'),
     checkPeer: () => ({ ok: true }),
