@@ -13,6 +13,7 @@ export const LOCAL_HIGH_WATER_BYTES = 256 * 1024
 export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (error?: Error) => void): void {
   let owedBytes = 0
   let isCorked = false
+  let isDone = false
   let failure: Error | undefined
   const uncork = (): void => {
     isCorked = false
@@ -28,7 +29,7 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
   })
   local.on('error', (error) => (failure ??= error))
   local.on('close', () => {
-    if (!local.readableEnded || !local.writableFinished) {
+    if (!isDone && (!local.readableEnded || !local.writableFinished)) {
       failure ??= new Error('the local connection closed')
       channel.reset()
     }
@@ -46,7 +47,12 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
       if (local.write(bytes)) channel.consumed(bytes.length)
       else owedBytes += bytes.length
     },
-    onEnd: () => void local.end(),
+    onEnd() {
+      if (!isSocket(local) || !local.readableEnded || local.writableLength > 0) return void local.end()
+      // Both directions are done and all has left: closing says so too, and costs one call into the system instead of two.
+      isDone = true
+      local.destroy()
+    },
     onReset(error) {
       failure ??= error
       drop(local, error)
@@ -59,9 +65,12 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
 /** Ends a local stream so that its other side can tell it from an orderly end. */
 export function drop(local: Duplex, reason: Error): void {
   if (local.destroyed) return
-  const { resetAndDestroy } = local as Partial<Socket>
-  if (resetAndDestroy === undefined) local.destroy(reason)
-  else resetAndDestroy.call(local)
+  if (isSocket(local)) local.resetAndDestroy()
+  else local.destroy(reason)
+}
+
+function isSocket(local: Duplex): local is Socket {
+  return 'resetAndDestroy' in local
 }
 
 /** A channel as a Node stream, for node:http. Half-close works both ways. */

@@ -238,7 +238,9 @@ story(
     ])
       t.true(logged.includes(wanted), `${wanted} in ${logged.join(', ')}`)
     await go(b.page, 'Events')
-    await b.page.waitForSelector('code:text-is("cross-site-refused")')
+    const refusal = b.page.locator('details', { hasText: 'cross-site-refused' }).first()
+    await refusal.locator('summary').click()
+    await refusal.locator('code:text-is("cross-site-refused")').waitFor()
     await inspect(t, b.page, 'events')
   },
 )
