@@ -13,8 +13,8 @@ import type { Publications } from './publications.ts'
 import { channelStream, drop, joinChannel } from './channel-stream.ts'
 import { streamPipe } from './socket-pipe.ts'
 
-/** Opens a fresh channel to a member. @throws TunnelError `peer-unreachable`. */
-export type OpenChannel = (peerId: string) => Promise<ByteChannel>
+/** Opens a fresh channel to a member, at once where it can. @throws or rejects with TunnelError `peer-unreachable`. */
+export type OpenChannel = (peerId: string) => ByteChannel | Promise<ByteChannel>
 
 /** The consumer's side: from a name to a byte stream. */
 export interface Reach {
@@ -60,7 +60,7 @@ export function createReach(init: ReachInit): Reach {
     return entry
   }
 
-  const channelTo = async (entry: ServiceEntry): Promise<ByteChannel> => {
+  const channelTo = (entry: ServiceEntry): ByteChannel | Promise<ByteChannel> => {
     const { service, provider: member } = entry
     if (member.state === 'dead')
       throw new TunnelError(
@@ -102,8 +102,16 @@ export function createReach(init: ReachInit): Reach {
       }
       if (isOwn(entry)) {
         localTarget(entry).then((target) => joinStreams(local, target, onClosed), fail)
-      } else {
-        openRemote(entry).then((channel) => joinChannel(local, channel, onClosed), fail)
+        return
+      }
+      const joinNow = (channel: ByteChannel): void =>
+        joinChannel(local, requestService(channel, entry.service.name, init.timers), onClosed)
+      try {
+        const channel = channelTo(entry)
+        if (channel instanceof Promise) channel.then(joinNow, fail)
+        else joinNow(channel)
+      } catch (error) {
+        fail(error as Error)
       }
     },
     async check(entry) {

@@ -23,8 +23,8 @@ export interface TunnelsInit {
 
 /** Channels to services. */
 export interface Tunnels {
-  /** @throws TunnelError `peer-unreachable` with what was tried. */
-  open(peerId: string): Promise<ByteChannel>
+  /** At once where a connection stands. @throws or rejects with TunnelError `peer-unreachable` and what was tried. */
+  open(peerId: string): ByteChannel | Promise<ByteChannel>
   /** Hands the channels of others to the provider, with who they are. */
   serve(provider: Provider): void
   /** The error that says why a peer is out of reach. */
@@ -47,13 +47,20 @@ export function createTunnels({
   }
   return {
     unreachable,
-    async open(peerId) {
-      try {
-        if (!muxes.has(peerId)) await connections.to(peerId, AbortSignal.timeout(CONNECT_TIMEOUT_MS))
-        return muxes.open(peerId, protocol)
-      } catch (cause) {
-        throw unreachable(peerId, cause)
+    open(peerId) {
+      const openNow = (): ByteChannel => {
+        try {
+          return muxes.open(peerId, protocol)
+        } catch (cause) {
+          throw unreachable(peerId, cause)
+        }
       }
+      if (muxes.has(peerId)) return openNow()
+      return connections
+        .to(peerId, AbortSignal.timeout(CONNECT_TIMEOUT_MS))
+        .then(openNow, (cause: unknown) => {
+          throw unreachable(peerId, cause)
+        })
     },
     serve(provider) {
       muxes.handle(protocol, (channel, peerId) => {
