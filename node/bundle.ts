@@ -1,4 +1,13 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 
@@ -37,9 +46,22 @@ const made = readdirSync(scratch)
 for (const file of made.toSorted((a, b) => Number(a === 'main.mjs') - Number(b === 'main.mjs')))
   renameSync(join(scratch, file), join(target, file))
 rmSync(scratch, { recursive: true })
+const before = readPrevious()
 for (const file of readdirSync(target)) {
   const path = join(target, file)
-  if (!made.includes(file) && statSync(path).mtimeMs < Date.now() - KEPT_MS)
-    rmSync(path, { recursive: true, force: true })
+  if (made.includes(file)) continue
+  // Its time counts from when it was replaced.
+  if (before.has(file)) utimesSync(path, new Date(), new Date())
+  else if (statSync(path).mtimeMs < Date.now() - KEPT_MS) rmSync(path, { recursive: true, force: true })
 }
-writeFileSync(join(target, '.built'), '')
+writeFileSync(join(target, '.built'), made.join('\n'))
+
+/** The files of the build before this one. */
+function readPrevious(): Set<string> {
+  try {
+    return new Set(readFileSync(join(target, '.built'), 'utf8').split('\n'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set()
+    throw error
+  }
+}

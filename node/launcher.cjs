@@ -94,6 +94,11 @@ function prepare() {
   const stamp = path.join(root, 'node_modules', '.kith-installed')
   const lock = path.join(root, 'package-lock.json')
   if (modifiedAt(lock) > modifiedAt(stamp)) {
+    const modules = path.join(root, 'node_modules')
+    if (fs.lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink())
+      fail(
+        `${modules} is a link, and installing would empty what it leads to. Remove the link, then try again.`,
+      )
     step('installing dependencies (about 100 MB, once)', 'npm', [
       'ci',
       '--include=dev',

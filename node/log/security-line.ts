@@ -1,3 +1,4 @@
+import { networkOf } from '../transport/addresses.ts'
 import { isIP } from 'node:net'
 import type { EventInput } from '../../protocols/common/ports.ts'
 
@@ -62,6 +63,13 @@ export function securityLine(event: EventInput, now: number, pid: number): Secur
   return { text, source: from?.ip === undefined ? (from?.relay ?? via) : networkOf(from.ip) }
 }
 
+/** Why a connection that never got as far as a message is surely no member's. */
+const STRANGERS: ReadonlySet<string> = new Set([
+  'stranger-refused',
+  'handshake-oversize',
+  'handshake-timeout',
+])
+
 function nameOf({ kind, reason = '', peer, fields }: EventInput): { name: string; via: string } | null {
   switch (kind) {
     case 'auth.failed':
@@ -71,7 +79,8 @@ function nameOf({ kind, reason = '', peer, fields }: EventInput): { name: string
     case 'replay.detected':
       return { name: kind, via: 'mesh' }
     case 'connection.refused':
-      return { name: kind, via: 'mesh' }
+      // What we cut to make room, or what its owner gave up, may have been an honest caller.
+      return STRANGERS.has(reason) ? { name: kind, via: 'mesh' } : null
     case 'join.refused':
     case 'join.turned-away':
       return { name: 'join.denied', via: 'door' }
@@ -108,16 +117,6 @@ function originOf(from: string | number | boolean | undefined): Origin | undefin
   const isSound = (protocol === 'ip4' || protocol === 'ip6') && family !== 0 && !address.includes('%')
   if (!isSound || transport !== 'tcp' || !/^\d{1,5}$/.test(port)) return undefined
   return { ip: address, port: Number(port) }
-}
-
-/** What one household or server has: the address itself in IPv4, the /64 in IPv6. */
-function networkOf(ip: string): string {
-  if (!ip.includes(':')) return ip
-  const [head = '', tail] = ip.split('::')
-  const groups = head.split(':').filter((group) => group !== '')
-  const missing =
-    tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length
-  return [...groups, ...Array.from({ length: missing }, () => '0')].slice(0, 4).join(':')
 }
 
 function isPeerId(text: string): boolean {

@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
-import type { ByteChannel } from '../../protocols/mux/channel.ts'
+import { keptFew, type ByteChannel } from '../../protocols/mux/channel.ts'
 
 /** Bytes a local socket may hold unsent before the other side is held back; to be given where sockets are made. */
 export const LOCAL_HIGH_WATER_BYTES = 256 * 1024
@@ -12,6 +12,9 @@ export const LOCAL_HIGH_WATER_BYTES = 256 * 1024
  */
 export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (error?: Error) => void): void {
   let owedBytes = 0
+  /** What came while the local side took nothing; kept in few arrays. */
+  let held: Uint8Array[] = []
+  let hasEnded = false
   let isCorked = false
   let isDone = false
   let failure: Error | undefined
@@ -24,6 +27,12 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
   })
   local.on('end', () => channel.end())
   local.on('drain', () => {
+    const waiting = held
+    held = []
+    let takes = true
+    for (const bytes of waiting) takes = local.write(bytes)
+    if (hasEnded) return void local.end()
+    if (!takes) return
     channel.consumed(owedBytes)
     owedBytes = 0
   })
@@ -38,6 +47,11 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
   channel.use({
     onData(bytes) {
       if (local.destroyed) return
+      if (owedBytes > 0) {
+        owedBytes += bytes.length
+        held = keptFew(held, bytes)
+        return
+      }
       if (!isCorked) {
         // The pieces of one record leave in one write.
         isCorked = true
@@ -48,6 +62,8 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
       else owedBytes += bytes.length
     },
     onEnd() {
+      hasEnded = true
+      if (held.length > 0) return // ended behind them
       if (!isSocket(local) || !local.readableEnded || local.writableLength > 0) return void local.end()
       // Both directions are done and all has left: closing says so too, and costs one call into the system instead of two.
       isDone = true

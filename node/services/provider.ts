@@ -127,6 +127,7 @@ export function createProvider({ publications, selfId, timers, emit }: ProviderI
   const serveRequest = async (
     request: ServiceRequest,
     requester: Requester,
+    hasLeft: () => boolean,
     onClosed: () => void,
   ): Promise<void> => {
     const { service } = request
@@ -144,6 +145,10 @@ export function createProvider({ publications, selfId, timers, emit }: ProviderI
       if (!(error instanceof TunnelError)) throw error
       return refuse(error)
     }
+    if (hasLeft()) {
+      target.destroy()
+      return onClosed()
+    }
     const late = denial(service, requester) // it may have been taken away while the target was connected
     if (late === undefined) return join(request, target, requester, onClosed)
     drop(target, late)
@@ -155,6 +160,8 @@ export function createProvider({ publications, selfId, timers, emit }: ProviderI
     serve(channel, requester) {
       openStreams.set(requester.id, (openStreams.get(requester.id) ?? 0) + 1)
       let isOpen = true
+      let isAsked = false
+      let hasLeft = false
       const onClosed = (): void => {
         if (!isOpen) return
         isOpen = false
@@ -168,11 +175,15 @@ export function createProvider({ publications, selfId, timers, emit }: ProviderI
         onClosed()
       }
       readServiceRequest(channel, timers, {
-        onRequest: (request) => void serveRequest(request, requester, onClosed).catch(fail),
+        onRequest: (request) => {
+          isAsked = true
+          serveRequest(request, requester, () => hasLeft, onClosed).catch(fail)
+        },
         onFailure: (error) => {
-          // A consumer may leave before it was answered; that is no failure.
-          if (error instanceof MuxError) onClosed()
-          else fail(error)
+          // A consumer may leave before it was answered; that is no failure. Its place is free once its target is.
+          if (!(error instanceof MuxError)) return fail(error)
+          hasLeft = true
+          if (!isAsked) onClosed()
         },
       })
     },

@@ -47,3 +47,13 @@ export function announcedAddresses(addresses: readonly Multiaddr[]): string[] {
   const far = texts.filter(isFar)
   return (far.length > 0 ? far : texts).slice(0, ANNOUNCED_MAX)
 }
+
+/** What one household or server has: the address itself in IPv4, the /64 in IPv6. */
+export function networkOf(ip: string): string {
+  if (!ip.includes(':')) return ip
+  const [head = '', tail] = ip.split('::')
+  const groups = head.split(':').filter((group) => group !== '')
+  const missing =
+    tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length
+  return [...groups, ...Array.from({ length: missing }, () => '0')].slice(0, 4).join(':')
+}

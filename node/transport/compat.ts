@@ -1,5 +1,5 @@
 import { noise } from '@chainsafe/libp2p-noise'
-import type { Connection, ConnectionEncrypter, StreamHandler } from '@libp2p/interface'
+import type { Connection, ConnectionEncrypter, StreamHandler, Topology } from '@libp2p/interface'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
 import type { MeshNode } from './libp2p.ts'
@@ -23,6 +23,16 @@ export function membersOnly(handler: StreamHandler): StreamHandler {
     isStock(connection)
       ? stream.abort(new ChannelError('stranger-refused', 'Only members may use this protocol'))
       : handler(stream, connection)
+}
+
+/** The topology, told of members alone: a stock peer must not get into the routing table by what it says of itself. */
+export function membersOnlyTopology(topology: Topology): Topology {
+  return Object.create(topology, {
+    onConnect: {
+      value: (...[peer, connection]: Parameters<NonNullable<Topology['onConnect']>>) =>
+        isStock(connection) ? undefined : topology.onConnect?.(peer, connection),
+    },
+  }) as Topology
 }
 
 /**

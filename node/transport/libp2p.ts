@@ -1,13 +1,13 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
-import type { ConnectionEncrypter, Libp2p } from '@libp2p/interface'
+import type { ConnectionEncrypter, Libp2p, Topology } from '@libp2p/interface'
 import { kadDHT, passthroughMapper, type KadDHT, type KadDHTComponents } from '@libp2p/kad-dht'
 import { ping, type Ping } from '@libp2p/ping'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { VERSION } from '../version.ts'
 import { byLocality } from './addresses.ts'
-import { membersOnly, stockEncrypter } from './compat.ts'
+import { membersOnly, membersOnlyTopology, stockEncrypter } from './compat.ts'
 import { listenError } from './listen-error.ts'
 import { meshTcp, type MeshTcpInit } from './mesh-tcp.ts'
 
@@ -134,6 +134,10 @@ function membersOnlyService<T>(
       handle: {
         value: (...[protocol, handler, options]: Parameters<typeof registrar.handle>) =>
           registrar.handle(protocol, membersOnly(handler), options),
+      },
+      register: {
+        value: (protocol: string, topology: Topology) =>
+          registrar.register(protocol, membersOnlyTopology(topology)),
       },
     }) as typeof registrar
     return create(Object.create(components, { registrar: { value: guarded } }) as KadDHTComponents)

@@ -15,10 +15,13 @@ import { tcp, type TCPComponents } from '@libp2p/tcp'
 import { CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
+import { asKithError } from '../../protocols/secure-channel/failures.ts'
 import type { JoinDoor } from '../../protocols/secure-channel/exchange.ts'
 import { readOpening, type Opening } from '../../protocols/secure-channel/frames.ts'
 import { HalfOpenConnections } from '../../protocols/secure-channel/half-open.ts'
+import { servedBy, type ServedProtocols } from '../../protocols/secure-channel/service.ts'
 import type { ChannelUpgrade, RawConnection, Secured } from '../../protocols/secure-channel/upgrade.ts'
+import { networkOf } from './addresses.ts'
 import { socketTransport } from './socket-transport.ts'
 
 /** A first message is there within a round trip; whoever needs longer than this is broken or stalls. */
@@ -54,9 +57,12 @@ class MeshTcp implements Transport {
   readonly #init: MeshTcpInit
   readonly #tcp: Transport
   readonly #halfOpen = new HalfOpenConnections()
+  readonly #isServed: (protocol: string) => boolean
 
   constructor(init: MeshTcpInit, components: TCPComponents) {
     this.#init = init
+    // libp2p gives every component to a transport; the types of @libp2p/tcp name those it uses.
+    this.#isServed = servedBy((components as { registrar?: ServedProtocols }).registrar)
     this.#tcp = tcp({
       inboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
       outboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
@@ -98,7 +104,7 @@ class MeshTcp implements Transport {
   ): Promise<Connection> {
     const id = connection.remoteAddr.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
     const peer = id === undefined ? undefined : peerIdFromString(id)
-    const raw = rawConnection(connection, options.signal, upgrader)
+    const raw = rawConnection(connection, options.signal, this.#isServed)
     const secured = await this.#init.upgrade.dial(raw, peer)
     return upgrader.upgradeOutbound(connection, { ...options, ...withoutNegotiation(secured) })
   }
@@ -109,7 +115,7 @@ class MeshTcp implements Transport {
     upgrader: Upgrader,
   ): Promise<void> {
     const from = connection.remoteAddr.toString()
-    const address = connection.remoteAddr.getComponents()[0]?.value ?? ''
+    const address = networkOf(connection.remoteAddr.getComponents()[0]?.value ?? '')
     const proved = this.#halfOpen.enter(address, (error) => connection.abort(error))
     try {
       using opened = deadline(options.signal, OPENING_TIMEOUT_MS)
@@ -120,13 +126,16 @@ class MeshTcp implements Transport {
         return await upgrader.upgradeInbound(connection, options)
       }
       if (opening.purpose === 'join') {
-        proved()
         using joining = deadline(options.signal, JOIN_TIMEOUT_MS)
-        return await this.#init.door.serve(connection, opening.message, { signal: joining.signal, from })
+        return await this.#init.door.serve(connection, opening.message, {
+          signal: joining.signal,
+          from,
+          onRequest: proved,
+        })
       }
       using shaking = deadline(options.signal, HANDSHAKE_TIMEOUT_MS)
-      const raw = { ...rawConnection(connection, shaking.signal, upgrader), from }
-      const secured = await this.#init.upgrade.answer(raw, () => Promise.resolve(opening.message), proved)
+      const raw = { ...rawConnection(connection, shaking.signal, this.#isServed), from }
+      const secured = await this.#init.upgrade.answer(raw, () => Promise.resolve(opening.message))
       await upgrader.upgradeInbound(connection, { ...options, ...withoutNegotiation(secured) })
     } finally {
       proved()
@@ -145,7 +154,7 @@ class MeshTcp implements Transport {
       this.#init.emit({
         kind: 'connection.refused',
         severity: 'notice',
-        reason: 'stranger-refused',
+        reason: asKithError(error).code,
         text: (error as Error).message,
         fields: { from },
       })
@@ -157,29 +166,31 @@ class MeshTcp implements Transport {
 function rawConnection(
   connection: MultiaddrConnection,
   signal: AbortSignal | undefined,
-  upgrader: Upgrader,
+  isServed: (protocol: string) => boolean,
 ): RawConnection {
   return {
     stream: connection,
     transport: () => socketTransport(connection),
     signal,
-    muxers: upgrader.getStreamMuxers(),
+    // Never on a direct connection: there all our nodes have our own.
+    muxers: new Map(),
+    isServed,
   }
 }
 
-/** Tells libp2p that all is negotiated. */
+/**
+ * Tells libp2p that all is negotiated. Without a muxer it would negotiate one, in clear, on the raw connection.
+ * @throws ChannelError `muxer-not-offered`
+ */
 function withoutNegotiation({ remotePeer, muxer }: Secured): {
   skipEncryption: true
   skipProtection: true
   remotePeer: Secured['remotePeer']
-  muxerFactory?: NonNullable<Secured['muxer']>
+  muxerFactory: NonNullable<Secured['muxer']>
 } {
-  return {
-    skipEncryption: true,
-    skipProtection: true,
-    remotePeer,
-    ...(muxer === undefined ? {} : { muxerFactory: muxer }),
-  }
+  if (muxer === undefined)
+    throw new ChannelError('muxer-not-offered', `${remotePeer.toString()} offers no multiplexer we have`)
+  return { skipEncryption: true, skipProtection: true, remotePeer, muxerFactory: muxer }
 }
 
 /** The upgrader with some of its methods replaced. */

@@ -20,6 +20,9 @@ export function socketTransport(connection: MultiaddrConnection): ByteTransport 
     get isWritable() {
       return socket.writableLength < SOCKET_HIGH_WATER_BYTES
     },
+    get unsentBytes() {
+      return socket.writableLength
+    },
     write(pieces) {
       for (const piece of pieces) countBuffers(piece.length)
       if (pieces.length === 1) return void socket.write(pieces[0] as Uint8Array)

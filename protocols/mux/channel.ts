@@ -1,5 +1,13 @@
+import { concat } from '../common/bytes.ts'
 import { MuxError } from './errors.ts'
-import { FRAME_TARGET_BYTES, INITIAL_WINDOW_BYTES, MAX_WINDOW_BYTES, QUEUE_MAX_BYTES } from './limits.ts'
+import {
+  FRAME_TARGET_BYTES,
+  INITIAL_WINDOW_BYTES,
+  KEPT_ARRAYS_MAX,
+  MAX_WINDOW_BYTES,
+  PINNED_MAX_BYTES,
+  QUEUE_MAX_BYTES,
+} from './limits.ts'
 
 /** What the user of a channel is told. None of these may throw. */
 export interface ChannelUser {
@@ -96,9 +104,10 @@ export class Channel implements ByteChannel {
   /** Names who is told, from now on; what came before is told at once. */
   use(user: ChannelUser): void {
     this.#user = user
-    const early = this.#early
-    this.#early = []
-    for (const bytes of early) user.onData(bytes)
+    // Somebody may be named anew from within, and goes on where this one stopped.
+    for (let bytes = this.#early.shift(); bytes !== undefined; bytes = this.#early.shift())
+      this.#user.onData(bytes)
+    if (this.#user !== user) return
     if (this.#failure !== undefined) user.onReset(this.#failure)
     else if (this.#receivedFin) user.onEnd()
   }
@@ -164,8 +173,9 @@ export class Channel implements ByteChannel {
       )
     this.#receiveCredit -= bytes.length
     if (this.#failure !== undefined || bytes.length === 0) return
-    if (this.#user === undefined) this.#early.push(bytes)
-    else this.#user.onData(bytes)
+    const own = unpinned(bytes)
+    if (this.#user === undefined || this.#early.length > 0) this.#early = keptFew(this.#early, own)
+    else this.#user.onData(own)
   }
 
   /** The other side finished. */
@@ -243,6 +253,21 @@ export class Channel implements ByteChannel {
     this.#early = []
     this.#onSent?.()
   }
+}
+
+/**
+ * The bytes without the much larger buffer they are a part of: windows count bytes, and a few of them must not keep all that
+ * was decrypted with them in memory.
+ */
+function unpinned(bytes: Uint8Array): Uint8Array {
+  const { byteLength } = bytes.buffer
+  return byteLength > PINNED_MAX_BYTES && bytes.length * 4 < byteLength ? bytes.slice() : bytes
+}
+
+/** `kept` with `bytes` behind it, in few arrays: one for each byte would cost a hundred times what the window counts. */
+export function keptFew(kept: Uint8Array[], bytes: Uint8Array): Uint8Array[] {
+  kept.push(bytes)
+  return kept.length > KEPT_ARRAYS_MAX ? [concat(...kept)] : kept
 }
 
 const NOTHING = new Uint8Array(0)

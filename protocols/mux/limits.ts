@@ -42,3 +42,9 @@ export const EARLY_STREAMS_MAX = 1000
  * at once cost a fifth less, and a few channels, where latency shows, wait for nothing.
  */
 export const BUSY_CHANNELS = 8
+
+/** A buffer up to this may be kept whole for a few bytes of it. */
+export const PINNED_MAX_BYTES = 4 * 1024
+
+/** Arrays of bytes kept apart while nobody takes them; more are joined. */
+export const KEPT_ARRAYS_MAX = 64

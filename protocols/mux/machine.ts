@@ -83,6 +83,7 @@ export class Mux {
 
   /** Takes the next bytes of the connection. @throws MuxError: the connection must be given up. */
   receive(bytes: Uint8Array): void {
+    if (this.#failure !== undefined) return
     let rest = bytes
     while (rest.length > 0) {
       if (this.#header === undefined && this.#sizeBytes === 0 && rest.length >= FRAME_HEADER_BYTES) {

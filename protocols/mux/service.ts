@@ -32,6 +32,8 @@ export interface ChannelMuxerInit extends Omit<MuxInit, 'onChannel' | 'onGoAway'
   readonly connection: MuxConnection
   /** Protocols whose channels do not become libp2p streams. */
   readonly handlers: ReadonlyMap<string, ChannelHandler>
+  /** Whether libp2p serves a protocol; a channel of any other is reset before libp2p hears, and remembers, its name. */
+  readonly isServed: (protocol: string) => boolean
   /** The muxer ended. */
   readonly onClosed: () => void
   /** The muxer was given up: the connection must be too. */
@@ -78,10 +80,12 @@ export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implement
 
   /** What came on the connection. */
   receive(bytes: Uint8Array): void {
+    if (this.status === 'closed') return
     try {
       this.#mux.receive(bytes)
     } catch (error) {
       if (!(error instanceof MuxError)) throw error
+      this.ended(error)
       this.#init.onFailed(error)
     }
   }
@@ -102,7 +106,8 @@ export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implement
   async close(options?: AbortOptions): Promise<void> {
     if (this.status === 'closed') return
     this.status = 'closing'
-    await Promise.all(this.streams.map((stream) => stream.close(options)))
+    // A stream whose reader has stopped cannot finish; it must not keep the connection.
+    await Promise.allSettled(this.streams.map((stream) => stream.close(options)))
     this.#mux.goAway()
     this.ended(new MuxError('mux-closed', 'The connection was closed'))
   }
@@ -126,6 +131,8 @@ export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implement
   #onChannel(channel: Channel): void {
     const handler = this.#init.handlers.get(channel.protocol)
     if (handler !== undefined) return handler(channel, this.#init.connection.peerId)
+    // Without a name it is negotiated inside the stream, which accepts served protocols only.
+    if (channel.protocol !== '' && !this.#init.isServed(channel.protocol)) return channel.reset()
     const stream = this.#add(channel, 'inbound')
     if (this.listenerCount('stream') > 0) return this.#announce(stream)
     if (this.#early.length >= EARLY_STREAMS_MAX) return stream.abort(new Error('too many early streams'))

@@ -15,6 +15,8 @@ export interface ByteTransport {
   readonly isOpen: boolean
   /** False while it holds enough unsent bytes. */
   readonly isWritable: boolean
+  /** Bytes it holds unsent. */
+  readonly unsentBytes: number
   /** Sends `pieces`, in order, in one write where it can. @throws Error when it is no longer open. */
   write(pieces: readonly Uint8Array[]): void
   pause(): void
@@ -33,6 +35,9 @@ export function messageStreamTransport(stream: MessageStream): ByteTransport {
     },
     get isWritable() {
       return !stream.writableNeedsDrain
+    },
+    get unsentBytes() {
+      return stream.writeBufferLength
     },
     write: (pieces) => void stream.send(new Uint8ArrayList(...pieces)),
     pause: () => stream.pause(),

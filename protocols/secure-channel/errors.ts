@@ -65,6 +65,14 @@ export const CHANNEL_REASONS = {
     summary: 'The registry of open sessions is full.',
     fix: 'Close connections, or split the mesh.',
   },
+  'peer-not-reading': {
+    summary: 'The other side asks and does not read the answers.',
+    fix: 'It is broken, overloaded or hostile; the connection is dialled again.',
+  },
+  'too-many-sessions-of-peer': {
+    summary: 'A member has as many sessions with this node as one may have.',
+    fix: 'Look at that member: it dials in a loop.',
+  },
   truncated: {
     summary:
       'The connection ended without the closing record: the process or the path died, or somebody cut it.',

@@ -82,7 +82,15 @@ export async function serveExchange(
   message1: Uint8Array,
   handler: ExchangeHandler,
   signal: AbortSignal,
-  { onCaller = () => undefined, from }: { onCaller?: (id: string) => void; from?: string | undefined } = {},
+  {
+    onCaller = () => undefined,
+    onRequest,
+    from,
+  }: {
+    onCaller?: (id: string) => void
+    onRequest?: (() => void) | undefined
+    from?: string | undefined
+  } = {},
 ): Promise<Uint8Array> {
   const { writer, reader, caller } = await answerHandshake(
     stream,
@@ -97,6 +105,7 @@ export async function serveExchange(
     signal,
   )
   const request = await collect(stream, reader, ['confirm', 'data'], signal)
+  onRequest?.()
   const reply = await handler(request, caller.key, signal, from)
   await sendReply(stream, writer, reply, signal)
   return caller.key
@@ -191,7 +200,7 @@ export class JoinDoor {
   async serve(
     stream: MessageStream,
     message1: Uint8Array,
-    options: { readonly signal: AbortSignal; readonly from?: string },
+    options: { readonly signal: AbortSignal; readonly from?: string; readonly onRequest?: () => void },
   ): Promise<void> {
     let peer: string | undefined
     this.#pending++
@@ -204,6 +213,7 @@ export class JoinDoor {
       }
       await serveExchange(stream, this.#door, message1, this.#handler, options.signal, {
         onCaller: (id) => (peer = id),
+        onRequest: options.onRequest,
         from: options.from,
       })
       await closeGently(stream, options.signal)

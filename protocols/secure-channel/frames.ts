@@ -109,6 +109,8 @@ function collect<T>(
     }
     const onClose = (event?: Event): void => {
       const cause = event !== undefined && 'error' in event ? event.error : undefined
+      // Our own reason for cutting it says more than that it is closed.
+      if (cause instanceof ChannelError) return fail(cause)
       fail(
         new ChannelError('handshake-closed', 'The other side closed the connection during the handshake', {
           cause,

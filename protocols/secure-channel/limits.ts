@@ -39,3 +39,12 @@ export const EXCHANGE_REPLY_MAX_BYTES = 16 * 1024
 
 /** Bytes a link keeps for a user that is not there yet; beyond them it stops reading. libp2p takes a few turns to set up. */
 export const EARLY_MAX_BYTES = 256 * 1024
+
+/**
+ * Unsent bytes at which a connection is given up. Writers stop at half a megabyte; what may still come is one write of each
+ * channel, and answers a peer asks for without reading them.
+ */
+export const UNSENT_MAX_BYTES = 160 * 1024 * 1024
+
+/** Sessions with one peer: two that dial each other at once have two, one that changes its network a few more. */
+export const SESSIONS_PER_PEER_MAX = 8

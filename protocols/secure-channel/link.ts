@@ -5,7 +5,7 @@ import type { PlainRecord, RecordReader } from '../record/reader.ts'
 import type { RecordWriter } from '../record/writer.ts'
 import type { ByteTransport } from './byte-transport.ts'
 import { ChannelError } from './errors.ts'
-import { EARLY_MAX_BYTES } from './limits.ts'
+import { EARLY_MAX_BYTES, UNSENT_MAX_BYTES } from './limits.ts'
 
 /** How a link ended, told once. */
 export interface LinkEnd {
@@ -204,8 +204,15 @@ export class SecureLink {
       this.#transport.write(this.#init.writer.seal(type, parts))
     } catch (error) {
       // Nobody waits for a deferred write: an exception here would end the process (libp2p/js-libp2p#3415).
-      this.abort(error as Error)
+      if (this.#transport.isOpen) this.fail('internal-error', error as Error)
+      else this.abort(error as Error)
     }
+    // Answers to what a peer asks are not held back by its not reading them.
+    if (this.#transport.unsentBytes > UNSENT_MAX_BYTES)
+      this.fail(
+        'peer-not-reading',
+        new Error(`${this.#transport.unsentBytes} bytes wait to be read by the peer`),
+      )
   }
 
   #onBytes(bytes: Uint8Array): void {
@@ -231,6 +238,7 @@ export class SecureLink {
         break
       case 'data':
         for (const part of record.parts) {
+          if (this.#ended) return
           this.rxBytes += part.length
           this.#deliver(part)
         }

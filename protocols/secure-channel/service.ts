@@ -12,9 +12,15 @@ import { readOpening } from './frames.ts'
 import { ChannelUpgrade, type RawConnection, type Secured, type SecureChannelInit } from './upgrade.ts'
 import { protocolId } from './wire.ts'
 
+/** The part of libp2p's registrar that knows what is served. */
+export interface ServedProtocols {
+  getProtocols(): string[]
+}
+
 /** What libp2p hands to the factory. */
 export interface SecureChannelComponents {
   readonly upgrader: Pick<Upgrader, 'getStreamMuxers'>
+  readonly registrar?: ServedProtocols
 }
 
 /**
@@ -46,14 +52,26 @@ async function memberMessage(stream: MessageStream, signal: AbortSignal | undefi
   return message
 }
 
+/** Whether libp2p serves a protocol; everything where nobody can tell. */
+export function servedBy(registrar: ServedProtocols | undefined): (protocol: string) => boolean {
+  return (protocol) => registrar === undefined || registrar.getProtocols().includes(protocol)
+}
+
 function rawConnection(
   stream: MessageStream,
   components: SecureChannelComponents,
   options: SecureConnectionOptions | undefined,
 ): RawConnection {
   const none = new Map<string, StreamMuxerFactory>()
+  const isServed = servedBy(components.registrar)
   const muxers = options?.skipStreamMuxerNegotiation === true ? none : components.upgrader.getStreamMuxers()
-  return { stream, transport: () => messageStreamTransport(stream), signal: options?.signal, muxers }
+  return {
+    stream,
+    transport: () => messageStreamTransport(stream),
+    signal: options?.signal,
+    muxers,
+    isServed,
+  }
 }
 
 function secured({ stream, remotePeer, muxer }: Secured): SecuredConnection {

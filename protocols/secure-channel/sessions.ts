@@ -1,5 +1,5 @@
 import type { SuiteName } from '../noise-ik/suite.ts'
-import { FAILURES_MAX, SESSIONS_MAX } from './limits.ts'
+import { FAILURES_MAX, SESSIONS_MAX, SESSIONS_PER_PEER_MAX } from './limits.ts'
 
 /** One open session, as shown to people and programs. */
 export interface SessionInfo {
@@ -73,6 +73,11 @@ export class SessionRegistry {
   /** False when another session would exceed the limit; the handshake is then refused. */
   get hasRoom(): boolean {
     return this.#sessions.size < this.#sessionsMax
+  }
+
+  /** False when another session with this peer would exceed the limit. */
+  hasRoomFor(peerId: string): boolean {
+    return this.forPeer(peerId).length < SESSIONS_PER_PEER_MAX
   }
 
   /** Adds a session; call the result when it ends. */

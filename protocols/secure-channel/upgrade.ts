@@ -70,6 +70,8 @@ export interface RawConnection {
   readonly signal?: AbortSignal | undefined
   /** Muxers of libp2p that may be used as well. */
   readonly muxers: ReadonlyMap<string, StreamMuxerFactory>
+  /** Whether libp2p serves a protocol. */
+  readonly isServed: (protocol: string) => boolean
 }
 
 /** A secured connection. */
@@ -124,15 +126,11 @@ export class ChannelUpgrade {
     }
   }
 
-  /** Answers whoever sends the first message, which `read` waits for. `onProved` is told once it is a member. @throws KithError, after it was told as an event. */
-  async answer(
-    raw: RawConnection,
-    read: () => Promise<Uint8Array>,
-    onProved: () => void = () => undefined,
-  ): Promise<Secured> {
+  /** Answers whoever sends the first message, which `read` waits for. @throws KithError, after it was told as an event. */
+  async answer(raw: RawConnection, read: () => Promise<Uint8Array>): Promise<Secured> {
     const seen: { peer?: string } = {}
     try {
-      return await this.#answer(raw, read, seen, onProved)
+      return await this.#answer(raw, read, seen)
     } catch (caught) {
       const error = asKithError(caught)
       emitFailure(this.#init.emit, error, { direction: 'inbound', peer: seen.peer, from: raw.from })
@@ -168,7 +166,6 @@ export class ChannelUpgrade {
     raw: RawConnection,
     read: () => Promise<Uint8Array>,
     seen: { peer?: string },
-    onProved: () => void,
   ): Promise<Secured> {
     this.#needRoom()
     const offer = this.#offer(raw)
@@ -182,7 +179,8 @@ export class ChannelUpgrade {
         onCaller: ({ id }) => (seen.peer = id),
         admit: ({ key, id, hello }) => {
           this.#check({ key, id, credentials: hello.credentials })
-          onProved()
+          if (!this.#init.sessions.hasRoomFor(id))
+            throw new ChannelError('too-many-sessions-of-peer', `${id} has too many sessions with this node`)
           const muxer = hello.muxers.find((name) => offer.includes(name)) ?? null
           return { muxer, credentials: this.#init.credentials() }
         },
@@ -224,7 +222,7 @@ export class ChannelUpgrade {
   #open(raw: RawConnection, session: Established, peer: PeerId, initiator: boolean): Opened {
     if (raw.stream.status !== 'open')
       throw new ChannelError('handshake-closed', 'The connection closed during the handshake')
-    const { clock, defer, deferLate, sessions, emit } = this.#init
+    const { clock, steadyClock = clock, defer, deferLate, sessions, emit } = this.#init
     const peerId = peer.toString()
     let remove: (() => void) | undefined
     let ended: LinkEnd | undefined
@@ -251,18 +249,26 @@ export class ChannelUpgrade {
       const establishedAt = clock.now()
       remove = sessions.add({
         read: () => {
-          const { epoch, rotatedAt, state, ...rest } = rotation.view
+          const { epoch, rotatedAt, lastRotAt, lastAckAt, state, failures } = rotation.view
+          // The steady clock stands still while a machine sleeps; shown are times of the wall clock.
+          const shiftMs = clock.now() - steadyClock.now()
+          const shown = (at: number | null): number | null => (at === null ? null : Math.round(at + shiftMs))
           return {
             peerId,
             suite: session.suite.name,
             epoch,
             establishedAt,
-            rotatedAt,
+            rotatedAt: shown(rotatedAt),
             rxBytes: link.rxBytes,
             txBytes: link.txBytes,
             initiator,
             // A closed session is listed until its connection is gone.
-            rotation: { state: state === 'closed' ? 'active' : state, ...rest },
+            rotation: {
+              state: state === 'closed' ? 'active' : state,
+              lastRotAt: shown(lastRotAt),
+              lastAckAt: shown(lastAckAt),
+              failures,
+            },
           }
         },
         rotate: () => rotation.rotate(),
@@ -349,6 +355,7 @@ export class ChannelUpgrade {
       now: () => steadyClock.now(),
       rttMs,
       handlers: muxes.handlers,
+      isServed: raw.isServed,
       onClosed: () => listed.remove?.(),
       onFailed: (error) => link.fail(asKithError(error).code, error),
     })

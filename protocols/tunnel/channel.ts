@@ -1,7 +1,7 @@
 import { concat, equalBytes } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import type { Timers } from '../common/ports.ts'
-import type { ByteChannel, ChannelUser } from '../mux/channel.ts'
+import { keptFew, type ByteChannel, type ChannelUser } from '../mux/channel.ts'
 import { isTunnelReason, TunnelError, type TunnelReason } from './errors.ts'
 import { ACCEPT_DELAY_MS, OPEN_BYTES_MAX, OPEN_TIMEOUT_MS } from './limits.ts'
 import { frame, OpenedFormat, openFrame, readOpen } from './wire.ts'
@@ -25,6 +25,7 @@ class RequestedChannel implements ByteChannel {
   readonly #service: string
   readonly #timers: Timers
   readonly #onAccepted: () => void
+  #cancel = (): void => undefined
 
   constructor(channel: ByteChannel, service: string, timers: Timers, onAccepted: () => void) {
     this.#channel = channel
@@ -35,11 +36,11 @@ class RequestedChannel implements ByteChannel {
 
   use(user: ChannelUser): void {
     const fail = (code: TunnelReason, text: string, cause?: unknown): void => {
-      cancel()
+      this.#cancel()
       this.#channel.reset()
       user.onReset(new TunnelError(code, text, { cause }))
     }
-    const cancel = this.#timers.after(OPEN_TIMEOUT_MS, () =>
+    this.#cancel = this.#timers.after(OPEN_TIMEOUT_MS, () =>
       fail(
         'stream-failed',
         `The provider of "${this.#service}" did not answer within ${OPEN_TIMEOUT_MS / 1000} s`,
@@ -56,11 +57,11 @@ class RequestedChannel implements ByteChannel {
             if (!opened.ok)
               return fail(isTunnelReason(opened.code) ? opened.code : 'stream-failed', opened.text)
           }
-          cancel()
+          this.#cancel()
           this.#onAccepted()
           this.#channel.consumed(read.frameBytes)
-          this.#channel.use(user)
           if (read.rest.length > 0) user.onData(read.rest)
+          this.#channel.use(user) // tells an end, where there was one
         } catch (cause) {
           if (!(cause instanceof MalformedError)) throw cause
           fail('stream-failed', `"${this.#service}": ${cause.message}`, cause)
@@ -81,6 +82,7 @@ class RequestedChannel implements ByteChannel {
   }
 
   reset(): void {
+    this.#cancel()
     this.#channel.reset()
   }
 
@@ -108,7 +110,7 @@ export interface RequestUser {
 /** Provider's side: reads the request from a fresh channel. */
 export function readServiceRequest(channel: ByteChannel, timers: Timers, user: RequestUser): void {
   const reader = new FrameReader()
-  const waiting: Uint8Array[] = []
+  let waiting: Uint8Array[] = []
   let isRead = false
   const fail = (error: Error): void => {
     cancel()
@@ -119,7 +121,7 @@ export function readServiceRequest(channel: ByteChannel, timers: Timers, user: R
   const accept = (): ByteChannel => new AcceptedChannel(channel, timers, () => waiting.splice(0))
   channel.use({
     onData: (bytes) => {
-      if (isRead) return void waiting.push(bytes)
+      if (isRead) return void (waiting = keptFew(waiting, bytes))
       try {
         const read = reader.push(bytes)
         if (read === undefined) return
@@ -128,7 +130,7 @@ export function readServiceRequest(channel: ByteChannel, timers: Timers, user: R
         const service = readOpen(read.body)
         channel.consumed(read.frameBytes)
         if (read.rest.length > 0) waiting.push(read.rest)
-        user.onRequest({ service, accept, refuse: (code, text) => refuse(channel, code, text) })
+        user.onRequest({ service, accept, refuse: (code, text) => refuse(channel, timers, code, text) })
       } catch (error) {
         if (!(error instanceof MalformedError)) throw error
         fail(error)
@@ -145,15 +147,12 @@ export function readServiceRequest(channel: ByteChannel, timers: Timers, user: R
   })
 }
 
-function refuse(channel: ByteChannel, code: TunnelReason, text: string): void {
+function refuse(channel: ByteChannel, timers: Timers, code: TunnelReason, text: string): void {
   channel.write(frame(OpenedFormat.encode({ ok: false, code, text: text.slice(0, 512) })))
   channel.end()
-  channel.use({
-    onData: (bytes) => channel.consumed(bytes.length),
-    onEnd: () => undefined,
-    onReset: () => undefined,
-    onDrain: () => undefined,
-  })
+  // What still comes is neither kept nor allowed again, and a consumer that stays is cut.
+  const cancel = timers.after(OPEN_TIMEOUT_MS, () => channel.reset())
+  channel.use({ onData: () => undefined, onEnd: cancel, onReset: cancel, onDrain: () => undefined })
 }
 
 const YES = OpenedFormat.encode({ ok: true, code: '', text: '' })

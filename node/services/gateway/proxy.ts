@@ -66,6 +66,8 @@ class TunnelAgent extends Agent {
       (stream) => {
         // As a socket that node:http makes itself: when the target ends an idle connection, it closes and is not used again.
         stream.allowHalfOpen = false
+        // Node's agent takes it for a socket.
+        Object.assign(stream, { ref: () => stream, unref: () => stream })
         callback?.(null, stream)
       },
       (error: Error) => callback?.(error, undefined as never),
@@ -82,9 +84,11 @@ class TunnelAgent extends Agent {
 
   override reuseSocket(stream: Duplex, request: ClientRequest): void {
     clearTimeout(idleTimers.get(stream))
-    request.reusedSocket = true
+    super.reuseSocket(stream, request)
   }
 }
+/** How a connection that ended while it was idle shows at the next request. */
+const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'channel-reset', 'mux-closed'])
 const idleTimers = new WeakMap<Duplex, NodeJS.Timeout>()
 
 /** @param reach opens what the gateway decided upon. */
@@ -125,7 +129,7 @@ export function createHttpProxy(reach: Reach): HttpProxy {
     try {
       incoming = await answered
     } catch (error) {
-      const isStale = outgoing.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET'
+      const isStale = outgoing.reusedSocket && GONE.has((error as NodeJS.ErrnoException).code ?? '')
       if (isStale && !isRetry && hasNoBody(request)) return forward(request, response, entry, true)
       if (!response.headersSent && !response.destroyed)
         sendProblem(response, problemOf(error), acceptsHtml(request))

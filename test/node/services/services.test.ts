@@ -435,6 +435,25 @@ test('a target that closes its idle connections is asked again over a new one', 
   world.close()
 })
 
+test('a target that resets its idle connections is asked again too, and many requests leave no listeners', async (t) => {
+  const warnings: string[] = []
+  const onWarning = (warning: Error): void => void warnings.push(warning.name)
+  process.on('warning', onWarning)
+  const world = await makeWorld()
+  const sockets = new Set<Socket>()
+  const target = createHttpServer((_incoming, response) => void response.end('ok'))
+  target.on('connection', (socket: Socket) => sockets.add(socket))
+  await world.publish({ name: 'wiki', target: String(await listening(target)) })
+  for (let i = 0; i < 15; i++) t.is((await fetchThrough(world, host('wiki'))).statusCode, 200)
+  t.is(sockets.size, 1, 'one tunnel served them all')
+  for (const socket of sockets) socket.resetAndDestroy()
+  t.is((await fetchThrough(world, host('wiki'))).statusCode, 200)
+  t.deepEqual(warnings, [])
+  process.off('warning', onWarning)
+  world.close()
+  target.close()
+})
+
 test('where a target lies is not told to other members', async (t) => {
   const world = await makeWorld()
   await world.publish({ name: 'down', target: '127.0.0.1:1' })

@@ -139,3 +139,33 @@ test('one member cannot open streams without end, and another is still served', 
   )
   world.close()
 })
+
+test('who asks and leaves at once, again and again, does not open targets without end', async (t) => {
+  const world = await makeWorld()
+  const sockets = new Set<Socket>()
+  let most = 0
+  const target = createServer((socket) => {
+    sockets.add(socket)
+    most = Math.max(most, sockets.size)
+    socket.on('error', () => undefined)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  await world.publish({ name: 'busy', target: String(await listening(target)), proto: 'tcp' })
+  const hasty = { id: 'hasty', name: 'hasty', tags: [] }
+  const ask = (): void => {
+    const [near, far] = channelPair()
+    world.provider.serve(far, hasty)
+    requestService(near, 'busy', systemTimers).write(Uint8Array.of(1))
+    setImmediate(() => setImmediate(() => near.reset()))
+  }
+  for (let i = 0; i < STREAMS_PER_PEER_MAX + 500; i++) ask()
+  const settled = async (): Promise<void> => {
+    for (let turns = 0; turns < 2000 && (turns < 200 || sockets.size > 0); turns++)
+      await new Promise((resolve) => setImmediate(resolve))
+  }
+  await settled()
+  t.true(most <= STREAMS_PER_PEER_MAX, `${most} connections to the target at once`)
+  t.is(sockets.size, 0, 'all are closed again')
+  world.close()
+  target.close()
+})

@@ -150,7 +150,16 @@ test('a stream of a protocol nobody serves is reset', async (t) => {
   const connection = await alice.dial(bob.getMultiaddrs())
   const stream = await connection.newStream('/nobody/1')
   await until(() => stream.status === 'reset', 'the reset')
-  t.pass()
+  const known = await bob.peerStore.get(alice.peerId)
+  t.false(known.protocols.includes('/nobody/1'), 'its name is not kept for ever')
+})
+
+test('without a multiplexer in common there is no connection, least of all one in clear', async (t) => {
+  const b = side()
+  const [alice, bob] = [await meshNode(t, side()), await meshNode(t, b, { withoutMux: true })]
+  await t.throwsAsync(alice.dial(bob.getMultiaddrs()), { message: /multiplexer/ })
+  await until(() => b.init.sessions.list().length === 0, 'no session is left')
+  t.deepEqual([alice.getConnections(), bob.getConnections()], [[], []])
 })
 
 /** Connects to the mesh port and keeps what it says. */

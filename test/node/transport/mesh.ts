@@ -15,10 +15,11 @@ export type TestNode = MeshNode & { readonly muxes: MuxRegistry }
 export async function meshNode(
   t: ExecutionContext,
   of: Side,
-  options: { readonly door?: JoinDoor; readonly compat?: boolean } = {},
+  options: { readonly door?: JoinDoor; readonly compat?: boolean; readonly withoutMux?: boolean } = {},
 ): Promise<TestNode> {
   const muxes = new MuxRegistry()
-  const channel = { ...of.init, defer: setImmediate, deferLate: setImmediate, muxes }
+  const own = options.withoutMux === true ? {} : { muxes }
+  const channel = { ...of.init, defer: setImmediate, deferLate: setImmediate, ...own }
   const upgrade = new ChannelUpgrade(channel)
   const node = await startLibp2p({
     seed: of.seed,

@@ -388,3 +388,55 @@ test('when the connection is gone every channel hears it once', (t) => {
   )
   t.throws(() => pair.near.open('q'), { code: 'mux-closed' })
 })
+
+test('after a broken frame nothing is heard any more, and nothing is kept', (t) => {
+  const pair = muxPair()
+  const channel = pair.near.open('p')
+  pair.settle()
+  const heard = listen(pair.accepted[0] as Channel)
+  t.throws(() => pair.far.receive(Uint8Array.of(0x7f, 0, 0, 0, 0, 0, 0, 1)), { code: 'mux-frame' })
+  pair.far.fail(new Error('cut'))
+  channel.write(Uint8Array.of(1))
+  pair.near.open('q')
+  pair.settle()
+  t.deepEqual([heard.sizeBytes, heard.resets.length, pair.accepted.length], [0, 1, 1])
+})
+
+test('a few bytes that wait do not keep the large buffer they came in, nor an array each', (t) => {
+  const pair = muxPair()
+  const channel = pair.near.open('p')
+  pair.settle()
+  for (let i = 0; i < 1000; i++) {
+    channel.write(Uint8Array.of(i))
+    const large = new Uint8Array(64 * 1024)
+    const frame = concat(...pair.wire.toFar.splice(0))
+    large.set(frame)
+    pair.far.receive(large.subarray(0, frame.length))
+  }
+  const heard = listen(pair.accepted[0] as Channel)
+  t.is(heard.sizeBytes, 1000)
+  t.true(heard.bytes.length <= 65, `${heard.bytes.length} arrays`)
+  t.true(heard.bytes.every(({ buffer }) => buffer.byteLength <= 4096))
+  t.deepEqual(Buffer.concat(heard.bytes).subarray(0, 3), Buffer.from([0, 1, 2]), 'in order')
+})
+
+test('a user that is replaced while it hears what waited leaves the rest to the next', (t) => {
+  const pair = muxPair()
+  const channel = pair.near.open('p')
+  for (const byte of [1, 2, 3]) channel.write(Uint8Array.of(byte))
+  channel.end()
+  pair.settle()
+  const told: string[] = []
+  const user = (name: string, onFirst?: () => void) => ({
+    onData(bytes: Uint8Array) {
+      told.push(`${name} ${bytes[0]}`)
+      onFirst?.()
+    },
+    onEnd: () => void told.push(`${name} end`),
+    onReset: () => undefined,
+    onDrain: () => undefined,
+  })
+  const far = pair.accepted[0] as Channel
+  far.use(user('first', () => far.use(user('second'))))
+  t.deepEqual(told, ['first 1', 'second 2', 'second 3', 'second end'])
+})

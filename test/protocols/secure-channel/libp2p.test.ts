@@ -4,6 +4,7 @@ import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import test, { type ExecutionContext } from 'ava'
 import { createHash, randomBytes } from 'node:crypto'
 import { connect, createServer, type AddressInfo } from 'node:net'
+import { SESSIONS_PER_PEER_MAX } from '../../../protocols/secure-channel/limits.ts'
 import { secureChannel } from '../../../protocols/secure-channel/service.ts'
 import { components, dialRaw, node, reasons, side, until } from './mesh.ts'
 
@@ -70,17 +71,18 @@ test('two nodes carry 16 MB intact both ways, list the session, and close it in 
   await Promise.all([alice.stop(), bob.stop()])
 })
 
-test('fifty dials at once all succeed, also in the other suite', async (t) => {
+test('fifty members dial at once and all succeed, also in the other suite', async (t) => {
   const b = side()
   const bob = await node(t, b)
-  const a = side({ suite: 'chachapoly' })
   const [address] = bob.getMultiaddrs()
   if (address === undefined) throw new Error('no address')
-  const channel = secureChannel(a.init)(components())
   const dialled = await Promise.all(
-    Array.from({ length: 50 }, () =>
-      dialRaw(t, address, channel.protocol, (raw) => channel.secureOutbound(raw, { remotePeer: bob.peerId })),
-    ),
+    Array.from({ length: 50 }, () => {
+      const channel = secureChannel(side({ suite: 'chachapoly' }).init)(components())
+      return dialRaw(t, address, channel.protocol, (raw) =>
+        channel.secureOutbound(raw, { remotePeer: bob.peerId }),
+      )
+    }),
   )
   t.true(dialled.every(({ result }) => result.streamMuxer?.protocol === '/yamux/1.0.0'))
   await until(() => b.init.sessions.list().length === 50, 'fifty sessions')
@@ -88,6 +90,22 @@ test('fifty dials at once all succeed, also in the other suite', async (t) => {
   await Promise.all(dialled.map(({ raw }) => raw.close()))
   await until(() => b.init.sessions.list().length === 0, 'no session is left')
   t.deepEqual(reasons(b), [])
+})
+
+test('one member cannot take every session of a node', async (t) => {
+  const b = side()
+  const bob = await node(t, b)
+  const [address] = bob.getMultiaddrs()
+  if (address === undefined) throw new Error('no address')
+  const channel = secureChannel(side().init)(components())
+  const dial = () =>
+    dialRaw(t, address, channel.protocol, (raw) => channel.secureOutbound(raw, { remotePeer: bob.peerId }))
+  for (let i = 0; i < SESSIONS_PER_PEER_MAX; i++) {
+    await dial()
+    await until(() => b.init.sessions.list().length === i + 1, 'the session')
+  }
+  await t.throwsAsync(dial())
+  t.deepEqual(reasons(b), ['too-many-sessions-of-peer'])
 })
 
 test('an address without a peer id is refused with its reason', async (t) => {
