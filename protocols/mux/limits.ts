@@ -38,8 +38,8 @@ export const QUEUE_MAX_BYTES = 8 * 1024 * 1024
 export const EARLY_STREAMS_MAX = 1000
 
 /**
- * Open channels beyond which bytes wait one more turn of the event loop for others to share a record with: 16 short connections
- * at once cost a fifth less, and a few channels, where latency shows, wait for nothing.
+ * Open channels beyond which bytes wait some turns of the event loop for others to share a record with: 16 short connections
+ * at once cost a third less, and a few channels, where latency shows, wait for nothing.
  */
 export const BUSY_CHANNELS = 8
 

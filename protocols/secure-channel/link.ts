@@ -43,7 +43,7 @@ export interface LinkInit {
   readonly initiator: boolean
   /** Runs `fn` once the event loop has handed out what has come: what is sent until then leaves in one record. */
   readonly defer: (fn: () => void) => void
-  /** Like `defer`, after another look for input: what nobody waits for shares a record with what comes next. */
+  /** Like `defer`, after further looks for input: what nobody waits for shares a record with what comes next. */
   readonly deferLate: (fn: () => void) => void
   readonly onEnd: (end: LinkEnd) => void
 }

@@ -40,7 +40,7 @@ export interface SecureChannelInit extends IdentityInit {
   readonly emit: EmitEvent
   /** Runs `fn` once the event loop has handed out what has come (`setImmediate`): what is sent until then shares a record. */
   readonly defer: (fn: () => void) => void
-  /** The same after another turn, for what nobody waits for. */
+  /** The same some turns later, for what nobody waits for. */
   readonly deferLate: (fn: () => void) => void
   /** Our certificate chain, at most 4 KiB; asked for at each handshake. */
   readonly credentials: () => Uint8Array

@@ -155,7 +155,7 @@ async function startNode(side: Side, listen: string[]): Promise<{ node: MeshNode
   const channel = {
     ...identity,
     defer: setImmediate,
-    deferLate: (fn: () => void) => setImmediate(() => setImmediate(fn)),
+    deferLate: (fn: () => void) => setImmediate(() => setImmediate(() => setImmediate(fn))),
     timers: systemTimers,
     credentials: () => new TextEncoder().encode('certificate'),
     checkPeer: () => ({ ok: true }) as const,
