@@ -21,7 +21,7 @@ const OLDEST_NODE = [24, 12]
  */
 const RUNTIME_FLAGS = [
   '--max-semi-space-size=2',
-  '--initial-old-space-size=64',
+  '--initial-old-space-size=48',
   '--disable-warning=ExperimentalWarning',
 ]
 const PINNED_PACKAGES = {

@@ -5,7 +5,9 @@ import type { Clock, Random, Timers } from '../protocols/common/ports.ts'
 export const systemClock: Clock = { now: () => Date.now() }
 
 /** The same time by a clock that nobody sets: it differs once the machine's time is corrected. */
-export const steadyClock: Clock = { now: () => performance.timeOrigin + performance.now() }
+export const steadyClock: Clock = {
+  now: () => Math.round(performance.timeOrigin + performance.now()),
+}
 
 /** node:crypto's generator. */
 export const systemRandom: Random = { bytes: (length) => Uint8Array.from(randomBytes(length)) }
