@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { createClient, type Client } from '../../node/cli/client.ts'
 import type { Peer, Status } from '../../node/api/schemas.ts'
 import type { Ready } from '../../node/compose.ts'
+import { RUNTIME_FLAGS } from '../../node/launcher.cjs'
 import { canMakeNamespaces, daemon, hasCommand } from '../programs.ts'
 
 /*
@@ -15,12 +16,8 @@ import { canMakeNamespaces, daemon, hasCommand } from '../programs.ts'
  */
 
 const root = join(import.meta.dirname, '..', '..')
-const MAIN = join(root, 'node', 'main.ts')
-/** Flags of the runtime as the launcher gives them, which itself would first look for things to install. */
-const RUNTIME_FLAGS =
-  /^exec "\$pinned" (.*) "\$root\/node\/main\.ts" "\$@"$/m
-    .exec(readFileSync(join(root, 'kith'), 'utf8'))?.[1]
-    ?.split(' ') ?? []
+/** What `kith` runs: the launcher, by which `npm test` starts too, has built it. */
+const MAIN = join(root, '.build', 'main.mjs')
 const POLL_INTERVAL_MS = 50
 /** A node that starts on a busy two-core machine. */
 const START_TIMEOUT_MS = 30_000
