@@ -11,6 +11,11 @@ export const LOCAL_HIGH_WATER_BYTES = 256 * 1024
  * @param onClosed told once; with an error when the channel failed, or the local side left early.
  */
 export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (error?: Error) => void): void {
+  if (local.destroyed) {
+    // It left while the channel was being opened, and tells nobody any more.
+    channel.reset()
+    return onClosed(new Error('the local connection closed'))
+  }
   let owedBytes = 0
   /** What came while the local side took nothing; kept in few arrays. */
   let held: Uint8Array[] = []
@@ -75,7 +80,6 @@ export function joinChannel(local: Duplex, channel: ByteChannel, onClosed: (erro
     },
     onDrain: () => void local.resume(),
   })
-  if (local.destroyed) channel.reset()
 }
 
 /** Ends a local stream so that its other side can tell it from an orderly end. */

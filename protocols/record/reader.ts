@@ -72,11 +72,6 @@ export class RecordReader {
     this.#expected = { cipher, epoch }
   }
 
-  /** The sender may no longer switch. */
-  dropExpected(): void {
-    this.#expected = undefined
-  }
-
   /**
    * Takes the next bytes of the stream and gives each record they complete, in order, to `onRecord`.
    * @throws RecordError at the first thing that does not fit; records before it were given.
@@ -108,7 +103,6 @@ export class RecordReader {
     const header = this.#header
     if (this.#sizeBytes < header.lengthBytes) return undefined
     const switching = header.epoch !== this.#epoch
-    // The key may have been withdrawn while the record was arriving.
     const cipher = switching ? this.#expectedFor(header).cipher : this.#cipher
     const parts = this.#open(cipher, header.counter, this.#take(header.lengthBytes))
     if (switching) {
