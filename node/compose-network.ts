@@ -60,7 +60,7 @@ export function startNetwork(parts: NetworkInit): Promise<MeshNode> {
     id8: id8Of(meshId),
     listen: config.listen,
     announce: config.announce,
-    tcp: { upgrade, door: new JoinDoor(identity, door), emit, compat: config.compat },
+    tcp: { upgrade, door: new JoinDoor(identity, door), emit, steadyClock, compat: config.compat },
     encrypters: [secureChannel(channel, upgrade)],
   })
 }

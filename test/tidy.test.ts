@@ -2,7 +2,7 @@ import { globSync, readFileSync, existsSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import test from 'ava'
 import { parseSync } from 'oxc-parser'
-import { RUNTIME_FLAGS } from '../node/launcher.cjs'
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from '../node/launcher.cjs'
 import { REASON_AREAS, renderReasons } from '../node/reasons.ts'
 
 /* The rules of the house that are worth repeating, as tests. */
@@ -152,6 +152,8 @@ test('nothing of the machine it was written on stands in the project', (t) => {
     t.notRegex(read(file), /\/work\/(main|shared)|\/root\//, file)
 })
 
-test('./kith and the launcher start the runtime with the same flags', (t) => {
+test('./kith and the launcher start the runtime with the same flags and environment', (t) => {
   t.true(read('kith').includes(` ${RUNTIME_FLAGS.join(' ')} `))
+  for (const [name, value] of Object.entries(RUNTIME_ENVIRONMENT))
+    t.true(read('kith').includes(`export ${name}="\${${name}-${value}}"\n`), name)
 })

@@ -13,11 +13,12 @@ import {
 import { peerIdFromString } from '@libp2p/peer-id'
 import { tcp, type TCPComponents } from '@libp2p/tcp'
 import { CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
-import type { EmitEvent } from '../../protocols/common/ports.ts'
+import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
 import { asKithError } from '../../protocols/secure-channel/failures.ts'
 import type { JoinDoor } from '../../protocols/secure-channel/exchange.ts'
 import { readOpening, type Opening } from '../../protocols/secure-channel/frames.ts'
+import { HandshakeBudget } from '../../protocols/secure-channel/handshake-budget.ts'
 import { HalfOpenConnections } from '../../protocols/secure-channel/half-open.ts'
 import { servedBy, type ServedProtocols } from '../../protocols/secure-channel/service.ts'
 import type { ChannelUpgrade, RawConnection, Secured } from '../../protocols/secure-channel/upgrade.ts'
@@ -38,6 +39,8 @@ export interface MeshTcpInit {
   readonly upgrade: ChannelUpgrade
   readonly door: JoinDoor
   readonly emit: EmitEvent
+  /** One that no correction sets back. */
+  readonly steadyClock: Clock
   /** Lets stock libp2p peers in, by libp2p's own negotiation. Off by default: they have no certificates. */
   readonly compat: boolean
 }
@@ -57,10 +60,12 @@ class MeshTcp implements Transport {
   readonly #init: MeshTcpInit
   readonly #tcp: Transport
   readonly #halfOpen = new HalfOpenConnections()
+  readonly #budget: HandshakeBudget
   readonly #isServed: (protocol: string) => boolean
 
   constructor(init: MeshTcpInit, components: TCPComponents) {
     this.#init = init
+    this.#budget = new HandshakeBudget(init.steadyClock)
     // libp2p gives every component to a transport; the types of @libp2p/tcp name those it uses.
     this.#isServed = servedBy((components as { registrar?: ServedProtocols }).registrar)
     this.#tcp = tcp({
@@ -114,17 +119,15 @@ class MeshTcp implements Transport {
     options: UpgraderOptions,
     upgrader: Upgrader,
   ): Promise<void> {
-    const from = connection.remoteAddr.toString()
-    const address = networkOf(connection.remoteAddr.getComponents()[0]?.value ?? '')
-    const proved = this.#halfOpen.enter(address, (error) => connection.abort(error))
+    const network = networkOf(connection.remoteAddr.getComponents()[0]?.value ?? '')
+    const proved = this.#halfOpen.enter(network, (error) => connection.abort(error))
     try {
-      using opened = deadline(options.signal, OPENING_TIMEOUT_MS)
-      const opening = await this.#opening(connection, opened.signal, from)
-      opened.end()
+      const { opening, refund } = await this.#admitted(connection, options.signal, network)
       if (opening.purpose === 'multistream') {
         connection.unshift(opening.message)
         return await upgrader.upgradeInbound(connection, options)
       }
+      const from = connection.remoteAddr.toString()
       if (opening.purpose === 'join') {
         using joining = deadline(options.signal, JOIN_TIMEOUT_MS)
         return await this.#init.door.serve(connection, opening.message, {
@@ -136,19 +139,25 @@ class MeshTcp implements Transport {
       using shaking = deadline(options.signal, HANDSHAKE_TIMEOUT_MS)
       const raw = { ...rawConnection(connection, shaking.signal, this.#isServed), from }
       const secured = await this.#init.upgrade.answer(raw, () => Promise.resolve(opening.message))
+      refund()
       await upgrader.upgradeInbound(connection, { ...options, ...withoutNegotiation(secured) })
     } finally {
       proved()
     }
   }
 
-  /** The first message; whoever says anything else is cut without a byte. */
-  async #opening(connection: MultiaddrConnection, signal: AbortSignal, from: string): Promise<Opening> {
+  /** The first message, if there is budget to look at it; whoever says anything else is cut without a byte. */
+  async #admitted(
+    connection: MultiaddrConnection,
+    parent: AbortSignal,
+    network: string,
+  ): Promise<{ opening: Opening; refund: () => void }> {
     try {
-      const opening = await readOpening(connection, signal)
+      using opened = deadline(parent, OPENING_TIMEOUT_MS)
+      const opening = await readOpening(connection, opened.signal)
       if (opening.purpose === 'multistream' && !this.#init.compat)
         throw new ChannelError('stranger-refused', 'It speaks libp2p without a mesh')
-      return opening
+      return { opening, refund: this.#budget.take(network) }
     } catch (error) {
       connection.abort(error as Error)
       this.#init.emit({
@@ -156,7 +165,7 @@ class MeshTcp implements Transport {
         severity: 'notice',
         reason: asKithError(error).code,
         text: (error as Error).message,
-        fields: { from },
+        fields: { from: connection.remoteAddr.toString() },
       })
       throw error
     }

@@ -15,6 +15,10 @@ export const REPLAY_REASONS = {
       'Too many handshakes within the replay window; further ones are refused rather than forgetting older ones.',
     fix: 'Wait four minutes; look for a member that dials in a loop.',
   },
+  'too-many-first-messages': {
+    summary: 'This peer made more handshakes within the replay window than one peer may.',
+    fix: 'Wait four minutes; find out why that member dials in a loop.',
+  },
   'message-before-start': {
     summary:
       'The message is dated before the last start of this node (or before its clock was set back), so it could be a recording.',

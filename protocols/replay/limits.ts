@@ -5,10 +5,16 @@
 export const CLOCK_SKEW_MS = 120_000
 
 /**
- * First messages remembered at once. Each member can add entries only as fast as it can make handshakes; 32,768 within the
+ * First messages remembered at once: 32,768 within the
  * four minutes an entry can live are 136 a second, far above what a mesh of 10,000 nodes does. About 4 MB when full.
  */
 export const SEEN_MESSAGES_MAX = 32_768
+
+/**
+ * Of these, those of one peer: a member that dials in a loop fills its own share and blocks itself. An honest one that redials
+ * every second for the whole window has 240.
+ */
+export const SEEN_MESSAGES_PER_PEER_MAX = 1024
 
 /** Peers whose newest accepted time is remembered: twice the largest mesh planned for. */
 export const FLOORS_MAX = 20_000

@@ -1,5 +1,5 @@
 import type { ReplayReason } from './errors.ts'
-import { CLOCK_SKEW_MS, FLOORS_MAX, SEEN_MESSAGES_MAX } from './limits.ts'
+import { CLOCK_SKEW_MS, FLOORS_MAX, SEEN_MESSAGES_MAX, SEEN_MESSAGES_PER_PEER_MAX } from './limits.ts'
 import { NonceCache } from './nonce-cache.ts'
 import { SenderTimes, type TimeJudgement } from './senders.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -23,10 +23,15 @@ export type Verdict =
 /** Bounds of one guard; the defaults are the limits of this folder. */
 export interface GuardLimits {
   readonly seenMax: number
+  readonly seenPerPeerMax: number
   readonly floorsMax: number
 }
 
-const LIMITS: GuardLimits = { seenMax: SEEN_MESSAGES_MAX, floorsMax: FLOORS_MAX }
+const LIMITS: GuardLimits = {
+  seenMax: SEEN_MESSAGES_MAX,
+  seenPerPeerMax: SEEN_MESSAGES_PER_PEER_MAX,
+  floorsMax: FLOORS_MAX,
+}
 
 /** Reasons of what the times say; times outside the window are judged before, since they are answered. */
 const REASON_OF: Readonly<Record<Exclude<TimeJudgement, 'ok'>, ReplayReason>> = {
@@ -51,7 +56,7 @@ export class FirstMessageGuard {
   readonly #times: SenderTimes
 
   constructor(limits: GuardLimits = LIMITS) {
-    this.#seen = new NonceCache(limits.seenMax)
+    this.#seen = new NonceCache(limits.seenMax, limits.seenPerPeerMax)
     this.#times = new SenderTimes({
       sendersMax: limits.floorsMax,
       pastMs: CLOCK_SKEW_MS,
@@ -93,16 +98,17 @@ export class FirstMessageGuard {
     const offsetMs = timeMs - now
     const silent = (code: ReplayReason): Verdict => ({ ok: false, code, answer: false, offsetMs })
     if (this.#seen.has(ephemeral, now)) return silent('handshake-replayed')
-    if (this.#seen.isFull(now)) return silent('replay-cache-full')
+    const full = this.#seen.fullFor(peer, now)
+    if (full !== undefined) return silent(full === 'all' ? 'replay-cache-full' : 'too-many-first-messages')
     const judgement = this.#times.judge(peer, timeMs, now)
     if (judgement === 'past' || judgement === 'future') {
       // Remembered as well, so that a recorded message draws at most one refusal within the window.
-      this.#seen.remember(ephemeral, now + 2 * CLOCK_SKEW_MS)
+      this.#seen.remember(ephemeral, peer, now + 2 * CLOCK_SKEW_MS)
       return { ok: false, code: 'clock-skew', answer: true, offsetMs }
     }
     if (judgement === 'unsaved') this.#times.want(peer, timeMs, now)
     if (judgement !== 'ok') return silent(REASON_OF[judgement])
-    this.#seen.remember(ephemeral, timeMs + CLOCK_SKEW_MS)
+    this.#seen.remember(ephemeral, peer, timeMs + CLOCK_SKEW_MS)
     this.#times.accept(peer, timeMs, now)
     return { ok: true }
   }

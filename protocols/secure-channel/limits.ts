@@ -22,6 +22,20 @@ export const HALF_OPEN_MAX = 256
 /** The same from one address: a house behind one NAT that comes back after a power cut. */
 export const HALF_OPEN_PER_ADDRESS_MAX = 32
 
+/**
+ * First messages a second that may prove nothing, from one network and from all. Each costs up to 3 ms: all of them together
+ * take at most a fifth of a processor. Those that end in a session are not counted.
+ */
+export const HANDSHAKES_PER_SECOND_PER_NETWORK = 16
+export const HANDSHAKES_PER_SECOND = 64
+
+/** The same at once: fifty machines that join from one house, and a flood that lasts no longer than a pause for collection. */
+export const HANDSHAKE_BURST_PER_NETWORK = 64
+export const HANDSHAKE_BURST = 256
+
+/** Networks whose first messages are counted. */
+export const HANDSHAKE_NETWORKS_MAX = 4096
+
 /** Join exchanges under way at once; each waits for its issuer. */
 export const PENDING_JOINS_MAX = 64
 

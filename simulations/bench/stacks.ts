@@ -8,7 +8,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { systemClock, systemRandom, systemTimers } from '../../node/system-ports.ts'
+import { steadyClock, systemClock, systemRandom, systemTimers } from '../../node/system-ports.ts'
 import { startLibp2p, type MeshNode } from '../../node/transport/libp2p.ts'
 import { id8Of } from '../../protocols/admission/root.ts'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
@@ -169,7 +169,7 @@ async function startNode(side: Side, listen: string[]): Promise<{ node: MeshNode
     id8: id8Of(MESH_ID),
     listen,
     announce: [],
-    tcp: { upgrade, door, emit, compat: false },
+    tcp: { upgrade, door, emit, steadyClock, compat: false },
     encrypters: [secureChannel(channel, upgrade)],
   })
   return { node, muxes }

@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Peer, PingReply, Service } from '../../node/api/schemas.ts'
 import { createClient, type Client } from '../../node/cli/client.ts'
-import { RUNTIME_FLAGS } from '../../node/launcher.cjs'
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from '../../node/launcher.cjs'
 import type { Ready } from '../../node/compose.ts'
 import { daemon, hasCommand, installPrograms } from '../lab/programs.ts'
 
@@ -70,7 +70,10 @@ async function startNode(name: string, ...flags: string[]): Promise<DemoNode> {
       '0',
       ...flags,
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, KITH_LOG_LEVEL: 'warn' } },
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...RUNTIME_ENVIRONMENT, ...process.env, KITH_LOG_LEVEL: 'warn' },
+    },
   )
   children.push(child)
   let log = ''

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { createClient, type Client } from '../../node/cli/client.ts'
 import type { Peer, Status } from '../../node/api/schemas.ts'
 import type { Ready } from '../../node/compose.ts'
-import { RUNTIME_FLAGS } from '../../node/launcher.cjs'
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from '../../node/launcher.cjs'
 import { canMakeNamespaces, daemon, hasCommand } from '../programs.ts'
 
 /*
@@ -376,7 +376,13 @@ function scriptArguments(script: string, args: readonly string[]): string[] {
 
 /** Nothing of the developer's own settings reaches the programs under test. */
 function environment(home: string, extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  return { PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, HOME: home, LANG: 'C.UTF-8', ...extra }
+  return {
+    PATH: `${process.env['PATH']}:/usr/sbin:/sbin`,
+    HOME: home,
+    LANG: 'C.UTF-8',
+    ...RUNTIME_ENVIRONMENT,
+    ...extra,
+  }
 }
 
 function watched(child: ChildProcess, onClose: () => void): Program {

@@ -5,6 +5,7 @@ import { JoinDoor } from '../../../protocols/secure-channel/exchange.ts'
 import { secureChannel } from '../../../protocols/secure-channel/service.ts'
 import { ChannelUpgrade } from '../../../protocols/secure-channel/upgrade.ts'
 import { stopNetwork } from '../../../node/compose-network.ts'
+import { steadyClock } from '../../../node/system-ports.ts'
 import { startLibp2p, type MeshNode } from '../../../node/transport/libp2p.ts'
 import type { Side } from '../../protocols/secure-channel/mesh.ts'
 
@@ -30,6 +31,7 @@ export async function meshNode(
       upgrade,
       door: options.door ?? new JoinDoor(of.init, (request) => Promise.resolve(request)),
       emit: of.init.emit,
+      steadyClock,
       compat: options.compat ?? false,
     },
     encrypters: [secureChannel(channel, upgrade)],

@@ -17,7 +17,11 @@ import { seededRandom, testMesh } from '../membership/world.ts'
 const SENDERS_MAX = 4
 
 function guardUser(disk: Uint8Array | undefined, now: number): ReplayUser {
-  const guard = FirstMessageGuard.restore(disk, now, { seenMax: 64, floorsMax: SENDERS_MAX })
+  const guard = FirstMessageGuard.restore(disk, now, {
+    seenMax: 64,
+    seenPerPeerMax: 64,
+    floorsMax: SENDERS_MAX,
+  })
   let bytes = disk
   const save = (at: number, clean = false): void => {
     const snapshot = guard.snapshot(at, clean)

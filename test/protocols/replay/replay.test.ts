@@ -63,7 +63,7 @@ test('after our clock was set back, a message older than the newest accepted one
 })
 
 test('a full cache refuses, forgets no live entry, and recovers when entries expire', (t) => {
-  const guard = new FirstMessageGuard({ seenMax: 3, floorsMax: 10 })
+  const guard = new FirstMessageGuard({ seenMax: 3, seenPerPeerMax: 3, floorsMax: 10 })
   for (const name of ['a', 'b', 'c']) t.true(guard.admit(message(name), NOW).ok)
   t.like(guard.admit(message('d'), NOW), { code: 'replay-cache-full', answer: false })
   for (const name of ['a', 'b', 'c'])
@@ -72,8 +72,21 @@ test('a full cache refuses, forgets no live entry, and recovers when entries exp
   t.true(guard.admit(message('e', later), later).ok)
 })
 
+test('a peer that dials in a loop fills its own share, and nobody else waits for it', (t) => {
+  const guard = new FirstMessageGuard({ seenMax: 100, seenPerPeerMax: 2, floorsMax: 10 })
+  for (const name of ['a', 'b']) t.true(guard.admit(message(name), NOW).ok)
+  t.like(guard.admit(message('c'), NOW), { code: 'too-many-first-messages', answer: false })
+  t.like(guard.admit(message('a'), NOW), { code: 'handshake-replayed' })
+  t.true(guard.admit(message('d', NOW, 'q'), NOW).ok)
+  const later = NOW + CLOCK_SKEW_MS + 1001
+  t.true(
+    guard.admit(message('e', later), later).ok,
+    'room again once its messages are too old to be replayed',
+  )
+})
+
 test('a full table of floors refuses new peers only, and makes room for those long silent', (t) => {
-  const guard = new FirstMessageGuard({ seenMax: 100, floorsMax: 2 })
+  const guard = new FirstMessageGuard({ seenMax: 100, seenPerPeerMax: 100, floorsMax: 2 })
   t.true(guard.admit(message('a', NOW, 'p'), NOW).ok)
   t.true(guard.admit(message('b', NOW, 'q'), NOW).ok)
   t.like(guard.admit(message('c', NOW, 'r'), NOW), { code: 'replay-cache-full' })
@@ -91,7 +104,7 @@ test('whatever arrives in whatever order, no ephemeral key is accepted twice and
   })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-      const guard = new FirstMessageGuard({ seenMax: 8, floorsMax: 3 })
+      const guard = new FirstMessageGuard({ seenMax: 8, seenPerPeerMax: 4, floorsMax: 3 })
       const accepted = new Set<string>()
       const sent = new Map<string, FirstMessage>()
       let now = NOW
