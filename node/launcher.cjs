@@ -21,8 +21,8 @@ const OLDEST_NODE = [24, 12]
  */
 const RUNTIME_FLAGS = [
   '--max-semi-space-size=2',
-  '--initial-old-space-size=44',
-  '--heap-growing-percent=75',
+  '--initial-old-space-size=48',
+  '--heap-growing-percent=100',
   '--disable-warning=ExperimentalWarning',
 ]
 /**

@@ -31,6 +31,12 @@ export interface MuxInit {
   readonly channelsMax?: number
 }
 
+/** A protocol as it is on the wire, and as text. */
+interface ProtocolName {
+  readonly bytes: Uint8Array
+  readonly name: string
+}
+
 /**
  * Many channels on one ordered connection: frames, windows, ends. Pure but for its callbacks: it holds no socket, timer or
  * clock of its own.
@@ -51,7 +57,8 @@ export class Mux {
   #chunks: Uint8Array[] = []
   #sizeBytes = 0
   #header: FrameHeader | undefined
-  #lastName: { readonly bytes: Uint8Array; readonly name: string } = { bytes: new Uint8Array(0), name: '' }
+  #lastName: ProtocolName = { bytes: new Uint8Array(0), name: '' }
+  #lastOpened: ProtocolName = { bytes: new Uint8Array(0), name: '' }
 
   constructor(init: MuxInit) {
     this.#init = init
@@ -71,8 +78,7 @@ export class Mux {
       throw new MuxError('mux-closed', 'The connection is closed or closing')
     if (this.#counts.ours >= this.#channelsMax)
       throw new MuxError('too-many-channels', `${this.#channelsMax} channels are open on this connection`)
-    const name = utf8(protocol)
-    if (name.length > PROTOCOL_NAME_MAX_BYTES) throw new Error(`protocol name of ${name.length} bytes`)
+    const name = this.#nameBytes(protocol)
     const channel = new Channel(this.#nextId, protocol, this.#owner)
     this.#nextId += 2
     this.#counts.ours++
@@ -198,6 +204,16 @@ export class Mux {
   #protocolName(bytes: Uint8Array): string {
     if (!equalBytes(bytes, this.#lastName.bytes)) this.#lastName = { bytes, name: decodeProtocolName(bytes) }
     return this.#lastName.name
+  }
+
+  /** The same for those we open. */
+  #nameBytes(protocol: string): Uint8Array {
+    if (this.#lastOpened.name !== protocol) {
+      const bytes = utf8(protocol)
+      if (bytes.length > PROTOCOL_NAME_MAX_BYTES) throw new Error(`protocol name of ${bytes.length} bytes`)
+      this.#lastOpened = { bytes, name: protocol }
+    }
+    return this.#lastOpened.bytes
   }
 
   #collect(bytes: Uint8Array, wanted: number): Uint8Array {
