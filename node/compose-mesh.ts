@@ -2,6 +2,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { parseBootstrapAddresses, validBootstrapAddresses } from '../bootstrap/addresses.ts'
 import type { Member } from '../protocols/admission/certificates.ts'
 import { compareBytes } from '../protocols/common/bytes.ts'
+import { RecordCopies } from '../protocols/registry/record-copies.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { EmitEvent, Signer, Store } from '../protocols/common/ports.ts'
 import { MuxRegistry } from '../protocols/mux/registry.ts'
@@ -22,6 +23,8 @@ import { createTunnels } from './services/tunnels.ts'
 import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { announcedAddresses } from './transport/addresses.ts'
 import { refuseDowngrades } from './transport/compat.ts'
+import { RecordDatastore } from './transport/record-datastore.ts'
+import { RecordStore } from './transport/record-store.ts'
 import { createConnections } from './transport/connections.ts'
 import type { MeshNode } from './transport/libp2p.ts'
 import { startNetwork, stopNetwork } from './compose-network.ts'
@@ -84,7 +87,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   } = {}
   const members = (): MembershipService => started(later.membership)
   const addressesOf = (id: string): string[] =>
-    (later.membership?.member(id)?.registration?.addresses ?? []).map((address) => `${address}/p2p/${id}`)
+    fullAddresses(later.membership?.member(id)?.registration?.addresses ?? [], id)
   const selfId = peerIdFromKey(signer.publicKey)
   const doors = (): string[] => doorsOf(selfId, started(later.network), members(), addressesOf)
   const issuer = mesh.authority === null ? null : await openIssuer(init, mesh.authority, members, doors)
@@ -135,6 +138,15 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
       }),
   })
   cleanup.defer(() => keeper.stop())
+  const records = {
+    copies: new RecordCopies({
+      root,
+      clock: systemClock,
+      authorityReachable: () => gatekeeper.authorityReachable(),
+      known: (id) => later.membership?.member(id)?.registration ?? undefined,
+    }),
+    datastore: new RecordDatastore(systemClock),
+  }
   const network = await startNetwork({
     meshId: root.meshId,
     seed: init.seed,
@@ -146,12 +158,28 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     sessions,
     muxes,
     guard,
+    records,
     redeem,
     forward: () => started(later.forward),
   })
   later.network = network
   cleanup.defer(() => stopNetwork(network))
-  const connections = createConnections(network, addressesOf)
+  const recordStore = new RecordStore({
+    network,
+    ...records,
+    selfId,
+    ownEntry: () => later.membership?.member(selfId)?.entry,
+    timers: systemTimers,
+    random: systemRandom,
+    emit,
+  })
+  const connections = createConnections(network, {
+    known: addressesOf,
+    async lookUp(id, signal) {
+      const statement = (await recordStore.find(id, signal))?.statement
+      return statement?.kind === 'registration' ? fullAddresses(statement.addresses, id) : []
+    },
+  })
 
   const forward = new JoinForward({
     network,
@@ -191,6 +219,11 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   refuseDowngrades(network, (id) => membership.member(id) !== undefined, emit)
   await membership.start()
   cleanup.defer(() => membership.stop())
+  recordStore.start()
+  cleanup.defer(() => recordStore.stop())
+  membership.onChange((ids) => {
+    if (ids.includes(selfId)) recordStore.changed()
+  })
   await forward.start()
   cleanup.defer(() => forward.stop())
   await renewal.start()
@@ -253,6 +286,11 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     },
     stop: () => running.disposeAsync(),
   }
+}
+
+/** Full multiaddrs from those of a registration, which leave the peer out. */
+function fullAddresses(addresses: readonly string[], id: string): string[] {
+  return addresses.map((address) => `${address}/p2p/${id}`)
 }
 
 function openIssuer(

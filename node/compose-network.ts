@@ -1,6 +1,7 @@
 import { id8Of } from '../protocols/admission/root.ts'
 import type { EmitEvent } from '../protocols/common/ports.ts'
 import { JoinDoor } from '../protocols/secure-channel/exchange.ts'
+import type { RecordCopies } from '../protocols/registry/record-copies.ts'
 import type { FirstMessageGuard } from '../protocols/replay/machine.ts'
 import { secureChannel } from '../protocols/secure-channel/service.ts'
 import type { SessionRegistry } from '../protocols/secure-channel/sessions.ts'
@@ -13,6 +14,7 @@ import type { JoinForward } from './membership/join-forward.ts'
 import type { OwnCertificate } from './membership/own-certificate.ts'
 import { steadyClock, systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { startLibp2p, type MeshNode } from './transport/libp2p.ts'
+import type { RecordDatastore } from './transport/record-datastore.ts'
 
 /** What the network of a mesh is built from. */
 export interface NetworkInit {
@@ -27,6 +29,8 @@ export interface NetworkInit {
   readonly sessions: SessionRegistry
   readonly muxes: MuxRegistry
   readonly guard: FirstMessageGuard
+  /** Copies of registrations in the DHT, and where they are kept. */
+  readonly records: { readonly copies: RecordCopies; readonly datastore: RecordDatastore }
   readonly redeem: ((request: Uint8Array) => Promise<Uint8Array>) | null
   readonly forward: () => JoinForward
 }
@@ -60,6 +64,7 @@ export function startNetwork(parts: NetworkInit): Promise<MeshNode> {
     id8: id8Of(meshId),
     listen: config.listen,
     announce: config.announce,
+    records: parts.records,
     tcp: { upgrade, door: new JoinDoor(identity, door), emit, steadyClock, compat: config.compat },
     encrypters: [secureChannel(channel, upgrade)],
   })

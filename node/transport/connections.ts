@@ -16,8 +16,16 @@ export interface Connections {
   pathTo(peerId: string): 'direct' | 'relay' | 'none'
 }
 
-/** @param addressesOf full multiaddrs of a member, empty when none are known. */
-export function createConnections(network: MeshNode, addressesOf: (peerId: string) => string[]): Connections {
+/** Where a member's full multiaddrs come from; empty when there are none. */
+export interface AddressSources {
+  /** Of the member table. */
+  known(peerId: string): string[]
+  /** Of the copies in the DHT, for a member the table does not have. */
+  lookUp(peerId: string, signal: AbortSignal): Promise<string[]>
+}
+
+/** Connections over `network`. */
+export function createConnections(network: MeshNode, addressesOf: AddressSources): Connections {
   const openTo = (peerId: string): Connection[] =>
     network.getConnections(peerIdFromString(peerId)).filter((connection) => connection.status === 'open')
   const connections: Connections = {
@@ -29,7 +37,8 @@ export function createConnections(network: MeshNode, addressesOf: (peerId: strin
     async to(peerId, signal) {
       const [open] = openTo(peerId)
       if (open !== undefined) return open
-      const addresses = addressesOf(peerId)
+      const known = addressesOf.known(peerId)
+      const addresses = known.length > 0 ? known : await addressesOf.lookUp(peerId, signal)
       if (addresses.length === 0) throw new Error('no address of it is known')
       return connections.dial({ peer: peerId, addresses }, signal)
     },

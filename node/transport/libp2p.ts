@@ -5,11 +5,13 @@ import { kadDHT, passthroughMapper, type KadDHT, type KadDHTComponents } from '@
 import { ping, type Ping } from '@libp2p/ping'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import { RECORD_NAMESPACE, type RecordCopies } from '../../protocols/registry/record-copies.ts'
 import { VERSION } from '../version.ts'
 import { byLocality } from './addresses.ts'
 import { membersOnly, membersOnlyTopology, stockEncrypter } from './compat.ts'
 import { listenError } from './listen-error.ts'
 import { meshTcp, type MeshTcpInit } from './mesh-tcp.ts'
+import type { RecordDatastore } from './record-datastore.ts'
 
 /** The services every mesh node runs on libp2p. */
 export interface MeshServices extends Record<string, unknown> {
@@ -25,6 +27,8 @@ export interface MeshNodeInit {
   readonly seed: Uint8Array
   /** First 8 hex digits of the mesh id; part of every protocol id, so that two meshes can never merge. */
   readonly id8: string
+  /** Copies of registrations the DHT keeps, and where; without them it is for routing alone and keeps nothing. */
+  readonly records?: { readonly copies: RecordCopies; readonly datastore: RecordDatastore } | undefined
   readonly listen: readonly string[]
   readonly announce: readonly string[]
   /** Direct connections: our handshake right behind TCP. */
@@ -57,12 +61,25 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
     node?.getMultiaddrs().some((own) => withoutPeer(own.toString()) === withoutPeer(address)) ?? false
   let node: MeshNode | undefined
   const { compat } = init.tcp
+  const { copies } = init.records ?? {}
+  const copyRules =
+    copies === undefined
+      ? {}
+      : {
+          validators: {
+            [RECORD_NAMESPACE]: async (key: Uint8Array, value: Uint8Array) => copies.validate(key, value),
+          },
+          selectors: {
+            [RECORD_NAMESPACE]: (key: Uint8Array, values: Uint8Array[]) => copies.select(key, values),
+          },
+        }
   const encrypters = compat ? [...init.encrypters, stockEncrypter()] : init.encrypters
   try {
     node = await createLibp2p<MeshServices>({
       privateKey: await generateKeyPairFromSeed('Ed25519', init.seed),
       nodeInfo: { name: 'kith', version: VERSION, userAgent: `kith/${VERSION}` },
       addresses: { listen: [...init.listen], announce: [...init.announce] },
+      ...(init.records === undefined ? {} : { datastore: init.records.datastore }),
       transports: [meshTcp(init.tcp)],
       connectionEncrypters: encrypters as ((components: unknown) => ConnectionEncrypter)[],
       streamMuxers: [
@@ -109,9 +126,9 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
             disjointPaths: 1,
             initialQuerySelfInterval: 500,
             querySelfInterval: 60_000,
-            // Peer routing only until the signed record copies come: nothing can be stored, `/pk/` included.
-            validators: { pk: refuseRecord },
-            selectors: { pk: () => 0 },
+            // `/pk/` takes anybody's own key by default: a way to fill disks.
+            validators: { pk: refuseRecord, ...copyRules.validators },
+            selectors: { pk: () => 0, ...copyRules.selectors },
           }),
         ),
       },

@@ -27,6 +27,18 @@ export const REGISTRY_REASONS = {
     summary: 'The node announces more than fits in one registration.',
     fix: 'Publish fewer services on this node, or with shorter lists of tags and subjects.',
   },
+  'record-outdated': {
+    summary: 'A copy of a registration offered in the DHT is older than what this node knows.',
+    fix: 'Nothing to do: it was refused. Repeated events mean that somebody puts recordings back.',
+  },
+  'record-copies-full': {
+    summary: 'This node keeps as many copies of registrations for the DHT as it can.',
+    fix: 'Nothing to do: other nodes keep them, and every member table has them.',
+  },
+  'copies-unreachable': {
+    summary: 'The registration of this node could not be copied to other nodes for cold look-ups.',
+    fix: 'Nothing to do while the member tables are in step (`kith peers`); it is tried again at the next change.',
+  },
   'table-full': {
     summary: 'The member table holds as many members as it can.',
     fix: 'Split the mesh; zones for larger meshes are not built yet.',

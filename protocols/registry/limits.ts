@@ -21,3 +21,8 @@ export const LEASE_SECONDS_MAX = 7 * 86_400
 export const SKEW_MS = 5 * 60_000
 /** Ranges of the table compared in anti-entropy: 256 sums of 8 bytes are one 2-KiB frame. */
 export const BUCKETS = 256
+/**
+ * Copies of registrations kept for the DHT. Each lies on the 8 nodes nearest to it, so a node of a large mesh holds about 8; a
+ * hostile member that puts everybody's here fills 4 MB. At the limit further ones are refused (`record-copies-full`).
+ */
+export const RECORD_COPIES_MAX = 2_048

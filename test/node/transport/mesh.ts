@@ -6,7 +6,7 @@ import { secureChannel } from '../../../protocols/secure-channel/service.ts'
 import { ChannelUpgrade } from '../../../protocols/secure-channel/upgrade.ts'
 import { stopNetwork } from '../../../node/compose-network.ts'
 import { steadyClock } from '../../../node/system-ports.ts'
-import { startLibp2p, type MeshNode } from '../../../node/transport/libp2p.ts'
+import { startLibp2p, type MeshNode, type MeshNodeInit } from '../../../node/transport/libp2p.ts'
 import type { Side } from '../../protocols/secure-channel/mesh.ts'
 
 /** A node of the product's own transport, with its muxers. */
@@ -16,7 +16,12 @@ export type TestNode = MeshNode & { readonly muxes: MuxRegistry }
 export async function meshNode(
   t: ExecutionContext,
   of: Side,
-  options: { readonly door?: JoinDoor; readonly compat?: boolean; readonly withoutMux?: boolean } = {},
+  options: {
+    readonly door?: JoinDoor
+    readonly compat?: boolean
+    readonly withoutMux?: boolean
+    readonly records?: MeshNodeInit['records']
+  } = {},
 ): Promise<TestNode> {
   const muxes = new MuxRegistry()
   const own = options.withoutMux === true ? {} : { muxes }
@@ -27,6 +32,7 @@ export async function meshNode(
     id8: toHex(of.init.meshId).slice(0, 8),
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
+    records: options.records,
     tcp: {
       upgrade,
       door: options.door ?? new JoinDoor(of.init, (request) => Promise.resolve(request)),
