@@ -10,13 +10,16 @@ import { MembershipService } from '../protocols/membership/service.ts'
 import { openFirstMessageGuard } from '../protocols/replay/keeper.ts'
 import { SessionRegistry } from '../protocols/secure-channel/sessions.ts'
 import type { Config } from './config/schema.ts'
+import { askAny, authoritiesIn, readAuthority, renewers, watchAuthorities } from './membership/authorities.ts'
+import { AuthorityDelivery } from './membership/authority-delivery.ts'
 import { createGatekeeper } from './membership/gatekeeper.ts'
 import { Issuer } from './membership/issuer.ts'
 import { JoinForward } from './membership/join-forward.ts'
-import { saveCredentials, type StoredMesh } from './membership/mesh-store.ts'
+import { saveAuthority, saveCredentials, type StoredMesh } from './membership/mesh-store.ts'
 import { OwnCertificate } from './membership/own-certificate.ts'
 import { startReconnecting } from './membership/reconnecting.ts'
 import { Renewal } from './membership/renewal.ts'
+import { cutConnections, Revocations } from './membership/revocations.ts'
 import { storedServices } from './services/publications.ts'
 import { startServices, type Services } from './services/services.ts'
 import { createTunnels } from './services/tunnels.ts'
@@ -45,6 +48,8 @@ export interface MeshInit {
   /** The random label of `http://NAME.<label>.localhost`. */
   readonly localLabel: string
   readonly emit: EmitEvent
+  /** Told when this node became an authority, or is one no more: the mesh is to be started anew. */
+  readonly authorityChanged: () => void
 }
 
 /** A node inside its mesh, running. */
@@ -57,6 +62,13 @@ export interface RunningMesh {
   readonly services: Services
   /** Null on a node that is no admit authority. */
   readonly issuer: Issuer | null
+  /** Authority certificates of this node itself, and those it brought to others. */
+  heldAuthorities(): Uint8Array[]
+  readonly revocations: Revocations
+  /** Brings an authority certificate to its node; false while that is away: it is tried again. */
+  sendAuthority(certificate: Uint8Array): Promise<boolean>
+  /** Takes a revocation made here: kept, acted upon and spread. False when it says nothing new, or is not taken. */
+  revoke(revocation: Uint8Array): boolean
   /** Addresses (with /p2p/) a newcomer can dial: this node's first, then other members'. */
   doors(): string[]
   listen(): string[]
@@ -74,8 +86,8 @@ export interface RunningMesh {
  * @throws KithError for ports in use and credentials that no longer hold.
  */
 export async function startMesh(init: MeshInit): Promise<RunningMesh> {
-  const { mesh, signer, store, config, emit } = init
-  const { root } = mesh
+  const { signer, store, config, emit } = init
+  const { root } = init.mesh
   const sessions = new SessionRegistry()
   const muxes = new MuxRegistry()
   /** Parts that others name before they exist: the transport needs the door, the door needs the transport. */
@@ -89,8 +101,18 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   const addressesOf = (id: string): string[] =>
     fullAddresses(later.membership?.member(id)?.registration?.addresses ?? [], id)
   const selfId = peerIdFromKey(signer.publicKey)
+  const revocations = await Revocations.open({
+    root,
+    store,
+    timers: systemTimers,
+    emit,
+    nameOf: (id) => later.membership?.member(id)?.name,
+  })
+  const isCut = (key: Uint8Array): boolean => revocations.set.cutFrom(key) <= systemClock.now()
+  const mesh = isCut(signer.publicKey) ? { ...init.mesh, authority: null } : init.mesh
   const doors = (): string[] => doorsOf(selfId, started(later.network), members(), addressesOf)
-  const issuer = mesh.authority === null ? null : await openIssuer(init, mesh.authority, members, doors)
+  const issuer =
+    mesh.authority === null ? null : await openIssuer(init, mesh.authority, members, doors, revocations)
   const issue = issuer === null ? null : (member: Member): Uint8Array => issuer.renew(member)
   const own = new OwnCertificate({
     root,
@@ -100,7 +122,8 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     timers: systemTimers,
     emit,
     issue,
-    ask: (issuerId, signal) => started(later.renewal).ask(issuerId, signal),
+    ask: (issuerId, signal) =>
+      askAny(renewers(issuerId, selfId, members(), isCut), (id) => started(later.renewal).ask(id, signal)),
     save: (credentials) => saveCredentials(store, credentials),
     renewed: (credentials) => later.membership?.renew(credentials),
   })
@@ -119,6 +142,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
           (member) => member.state === 'alive' && issuers.has(member.id),
         ),
       credentialsOf: (id) => later.membership?.member(id)?.entry.credentials,
+      revoked: revocations.set.isRevoked,
     },
     self,
   )
@@ -190,6 +214,11 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     timers: systemTimers,
     emit,
   })
+  revocations.onChange(() => {
+    cutConnections(network, gatekeeper)
+    if (mesh.authority !== null && isCut(signer.publicKey)) init.authorityChanged()
+  })
+  cleanup.defer(() => revocations.flush())
   const membership = new MembershipService({
     network,
     root,
@@ -206,6 +235,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     store,
     emit,
     authorityReachable: () => gatekeeper.authorityReachable(),
+    revocations: revocations.set,
   })
   const renewal = new Renewal({
     network,
@@ -215,6 +245,25 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     issue,
     emit,
   })
+  const delivery = new AuthorityDelivery({
+    network,
+    root,
+    selfKey: signer.publicKey,
+    openStream: (id, protocol, signal) => connections.openStream(id, protocol, signal),
+    isMember: (id) => gatekeeper.proved(id) !== undefined,
+    isCut,
+    heldUntil: () => (mesh.authority === null ? 0 : readAuthority(mesh.authority).notAfter),
+    keep: (certificate) => saveAuthority(store, certificate),
+    received: () => init.authorityChanged(),
+    store,
+    clock: systemClock,
+    timers: systemTimers,
+    emit,
+  })
+  const heldAuthorities = (): Uint8Array[] => [
+    ...delivery.known(),
+    ...(mesh.authority === null ? [] : [mesh.authority]),
+  ]
   Object.assign(later, { membership, forward, renewal })
   refuseDowngrades(network, (id) => membership.member(id) !== undefined, emit)
   await membership.start()
@@ -226,8 +275,18 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   })
   await forward.start()
   cleanup.defer(() => forward.stop())
+  await delivery.start()
+  cleanup.defer(() => delivery.stop())
   await renewal.start()
   cleanup.defer(() => renewal.stop())
+  cleanup.defer(
+    watchAuthorities({
+      list: () => authoritiesIn(membership, heldAuthorities(), isCut),
+      clock: systemClock,
+      timers: systemTimers,
+      emit,
+    }),
+  )
   own.start()
   cleanup.defer(() => own.stop())
   network.addEventListener('self:peer:update', () =>
@@ -271,6 +330,14 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     sessions,
     services,
     issuer,
+    sendAuthority: (certificate) => delivery.send(certificate),
+    heldAuthorities,
+    revocations,
+    revoke(revocation) {
+      const before = revocations.set.hash()
+      membership.revoke(revocation)
+      return compareBytes(before, revocations.set.hash()) !== 0
+    },
     doors,
     listen: () => network.getMultiaddrs().map(String),
     pathTo: (id) => connections.pathTo(id),
@@ -298,6 +365,7 @@ function openIssuer(
   authorityCertificate: Uint8Array,
   members: () => MembershipService,
   bootstrap: () => string[],
+  revocations: Revocations,
 ): Promise<Issuer> {
   const { mesh, signer, store, emit } = init
   return Issuer.open({
@@ -313,6 +381,7 @@ function openIssuer(
         .members()
         .some((member) => member.name === name && compareBytes(member.key, joinerKey) !== 0),
     bootstrap,
+    isRevoked: (joinerKey) => revocations.set.isKeyRevoked(joinerKey),
   })
 }
 

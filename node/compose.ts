@@ -1,11 +1,13 @@
+import { existsSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
-import { AdmissionError, CERTIFICATE_REASONS } from '../protocols/admission/errors.ts'
-import { readInvite } from '../protocols/admission/invite.ts'
+import { CERTIFICATE_REASONS } from '../protocols/admission/errors.ts'
+import { meshIdOfInvite } from '../protocols/admission/peer-invite.ts'
 import { id8Of } from '../protocols/admission/root.ts'
 import { compareBytes, toHex } from '../protocols/common/bytes.ts'
+import { KithError } from '../protocols/common/errors.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { EmitEvent, EventInput } from '../protocols/common/ports.ts'
 import { ed25519Signer } from '../protocols/common/signing.ts'
@@ -20,6 +22,7 @@ import { openEventLog, type EventLog } from './log/event-log.ts'
 import { createLogger, type Logger } from './log/logger.ts'
 import { withQuota } from './log/quota.ts'
 import { SecurityLog } from './log/security-log.ts'
+import { X509_ROOT_KEY_FILE } from './authority/root-key-file.ts'
 import { foundMesh, ROOT_KEY_FILE, type SecretStore } from './membership/founding.ts'
 import { joinMesh } from './membership/joiner.ts'
 import { forgetMesh, loadMesh, saveMesh, type StoredMesh } from './membership/mesh-store.ts'
@@ -34,7 +37,6 @@ import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { dialExchange } from './transport/join-dial.ts'
 
 /** The founder's X.509 keys, beside the root key. */
-const X509_ROOT_KEY_FILE = 'x509-root.key'
 const X509_AUTHORITY_KEY_FILE = 'x509-authority.key'
 /** Random labels of the dashboard's and the services' host names; kept, so that bookmarks stay good. */
 const UI_LABEL_KEY = 'label/ui'
@@ -52,6 +54,8 @@ export interface NodeOptions {
   readonly join?: string
   /** Found this mesh when in none and nothing else is asked. */
   readonly createIfNone?: string
+  /** Ends a start that waits: for somebody to approve a join. */
+  readonly signal?: AbortSignal
 }
 
 /** What is known once the node is ready; `up --json` prints it. */
@@ -110,9 +114,11 @@ class Node implements RunningNode {
   #label = ''
   #mesh: RunningMesh | undefined
   /** Why the mesh on the disk cannot be entered any more: then only joining it anew helps. */
-  #lapsed: AdmissionError | undefined
+  #lapsed: KithError | undefined
   readonly #stopping = new AbortController()
   #isJoining = false
+  /** Why the join under way waits for a person. */
+  #waiting: string | undefined
   #dashboard: Dashboard | undefined
   #uiUrl: string | null = null
   #firstLink: LoginLink | null = null
@@ -201,12 +207,12 @@ class Node implements RunningNode {
     this.#logger[level](fields, event.kind)
   }
 
-  /** Goes on in the mesh this node is a member of; a certificate nobody renewed in time leaves it in setup, with the reason. */
+  /** Goes on in the mesh this node is a member of; a certificate nobody renewed in time, or one that was revoked, leaves it in setup, with the reason. */
   async #enter(mesh: StoredMesh, invite: string | undefined): Promise<void> {
     try {
       await this.#startMesh(mesh)
     } catch (error) {
-      if (!(error instanceof AdmissionError) || !Object.hasOwn(CERTIFICATE_REASONS, error.code)) throw error
+      if (!(error instanceof KithError) || !Object.hasOwn(CERTIFICATE_REASONS, error.code)) throw error
       if (invite !== undefined) return this.#join(invite)
       this.#lapsed = error
       this.#emit({ kind: 'certificate.lapsed', severity: 'alert', reason: error.code, text: error.message })
@@ -222,8 +228,24 @@ class Node implements RunningNode {
       config: this.#options.loaded.config,
       localLabel: this.#label,
       emit: this.#emit,
+      authorityChanged: () => void this.#serialise(() => this.#restartMesh()),
     })
     this.#lapsed = undefined
+  }
+
+  /** Takes up what changed about this node's authority. Members dial again within a second. */
+  async #restartMesh(): Promise<void> {
+    if (this.#stopping.signal.aborted || this.#mesh === undefined) return
+    await this.#mesh.stop()
+    this.#mesh = undefined
+    try {
+      const stored = await loadMesh(this.#store)
+      if (stored !== null) await this.#startMesh(stored)
+    } catch (error) {
+      const { message } = error as Error
+      const reason = error instanceof KithError ? { reason: error.code } : {}
+      this.#emit({ kind: 'mesh.restart-failed', severity: 'alert', text: message, ...reason })
+    }
   }
 
   /** @throws NodeError `already-in-mesh`. */
@@ -275,13 +297,22 @@ class Node implements RunningNode {
     const held = before === undefined ? await loadMesh(this.#store) : null
     if (held !== null && !isFor(invite, held)) throw inOtherMesh(held)
     this.#isJoining = true
+    // A node that waits for approval before anything listens has nothing else that keeps its process alive.
+    const alive = setInterval(() => undefined, 60_000)
     try {
       const arrivals = new Map<string, Uint8Array>() // only a whole join may replace what is on the disk
       const { mesh, clockOffsetMs } = await joinMesh({
         invite,
         signer: ed25519Signer(this.#seed),
         name: this.#name,
-        signal: this.#stopping.signal,
+        signal: AbortSignal.any([
+          this.#stopping.signal,
+          ...(this.#options.signal === undefined ? [] : [this.#options.signal]),
+        ]),
+        waiting: (text) => {
+          this.#waiting = text
+          this.#emit({ kind: 'join.waiting', severity: 'notice', reason: 'join-pending', text })
+        },
         store: memoryStore(arrivals),
         clock: systemClock,
         random: systemRandom,
@@ -303,7 +334,9 @@ class Node implements RunningNode {
         fields: { mesh: mesh.root.document.name, clockOffsetMs },
       })
     } finally {
+      clearInterval(alive)
       this.#isJoining = false
+      this.#waiting = undefined
     }
   }
 
@@ -332,6 +365,13 @@ class Node implements RunningNode {
       mesh: () => this.#mesh,
       isJoining: () => this.#isJoining,
       lapsed: () => this.#lapsed,
+      waiting: () => this.#waiting,
+      signer: () => ed25519Signer(this.#seed),
+      hasRootKey: () => existsSync(join(data, ROOT_KEY_FILE)),
+      rootSigner: async () => {
+        const seed = await this.#secrets.read(ROOT_KEY_FILE)
+        return seed === undefined ? null : ed25519Signer(Uint8Array.from(seed))
+      },
       found: (name) => this.#serialise(() => this.#found(name)),
       join: (invite) => this.#serialise(() => this.#join(invite)),
       loginLink: () => this.#loginLink(LINK_TTL_MS),
@@ -372,7 +412,7 @@ class Node implements RunningNode {
 
 /** Whether the invite leads into the mesh this node already has on its disk. */
 function isFor(invite: string, { root }: StoredMesh): boolean {
-  return compareBytes(readInvite(invite, systemClock.now()).body.meshId, root.meshId) === 0
+  return compareBytes(meshIdOfInvite(invite, systemClock.now()), root.meshId) === 0
 }
 
 /** A mesh of one in which nothing is published: what `npm start` makes on a machine that then joins another. */

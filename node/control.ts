@@ -1,14 +1,21 @@
 import { hostname } from 'node:os'
+import { AdmissionError } from '../protocols/admission/errors.ts'
 import { KithError, MalformedError } from '../protocols/common/errors.ts'
 import { keyFromPeerId } from '../protocols/common/peer-id.ts'
 import type { MemberView } from '../protocols/membership/service.ts'
 import { TunnelError } from '../protocols/tunnel/errors.ts'
 import type { ChangeTopic, Control } from './api/control.ts'
-import type { Rotated } from './api/schemas.ts'
+import type { Invite, InviteInput, Rotated } from './api/schemas.ts'
 import type { RunningMesh } from './compose-mesh.ts'
 import { ControlError } from './control-errors.ts'
 import type { ControlledNode } from './controlled-node.ts'
-import { NodeError } from './errors.ts'
+import {
+  addAuthority,
+  authorityRows,
+  retireAuthority,
+  takeSignedAct,
+} from './membership/authority-control.ts'
+import { approveJoin, issuerOf, membersOf, revokeMember } from './membership/admission-control.ts'
 import { explain } from './services/explain.ts'
 import { openForward } from './services/forward.ts'
 import { peersOf, serviceOf, servicesOf, statusOf } from './snapshots.ts'
@@ -48,20 +55,14 @@ export function createControl(node: ControlledNode): Control {
       await node.join(invite)
       return statusOf(node)
     },
-    async invite(input) {
-      const mesh = inMesh()
-      if (mesh.issuer === null)
-        throw new NodeError('not-authorised', `${mesh.self.name} holds no authority to admit members`)
-      const bootstrap = mesh.doors().slice(0, INVITE_ADDRESSES_MAX)
-      const reach = bootstrap.some((address) => localityOf(address) === 'public') ? 'unknown' : 'lan'
-      const { text, expires, uses } = await mesh.issuer.invite({
-        ...input,
-        name: input.name ?? null,
-        bootstrap,
-        reach,
-      })
-      return { invite: text, expires, uses, reach }
-    },
+    invite: (input) => invite(inMesh(), input),
+    members: () => membersOf(node.mesh()),
+    revoke: (input) => revokeMember(inMesh(), node.signer(), input),
+    approve: (input) => approveJoin(inMesh(), input),
+    authorities: () => authorityRows(node.mesh()),
+    addAuthority: (input) => addAuthority(inMesh(), () => node.rootSigner(), input),
+    retireAuthority: async (input) => retireAuthority(inMesh(), () => node.rootSigner(), input),
+    signedAct: ({ signed }) => takeSignedAct(inMesh(), signed),
     async ping(peer, seq, signal) {
       const mesh = inMesh()
       const member = memberOf(mesh, peer)
@@ -111,6 +112,26 @@ export function createControl(node: ControlledNode): Control {
     loginLink: node.loginLink,
   }
   return control
+}
+
+async function invite(mesh: RunningMesh, input: InviteInput): Promise<Invite> {
+  const issuer = issuerOf(mesh)
+  const bootstrap = mesh.doors().slice(0, INVITE_ADDRESSES_MAX)
+  const reach = bootstrap.some((address) => localityOf(address) === 'public') ? 'unknown' : 'lan'
+  const name = input.name ?? null
+  if (input.peer === undefined) {
+    const { text, expires, uses } = await issuer.invite({ ...input, name, bootstrap, reach })
+    return { invite: text, expires, uses, reach }
+  }
+  if (name === null || input.approve || input.uses !== 1)
+    throw new AdmissionError(
+      'invite-invalid',
+      'an invite for one peer holds its certificate: it needs a name, has one use and waits for nobody',
+    )
+  const { roles, tags } = input
+  const joiner = keyFromPeerId(input.peer)
+  const { text, expires } = await issuer.invitePeer({ joiner, name, roles, tags, bootstrap, reach })
+  return { invite: text, expires, uses: 1, reach }
 }
 
 /** Turns membership changes, events and the passing of time into at most four calls a second and topic. */

@@ -10,6 +10,10 @@ export const NODE_REASONS = {
     summary: 'This node holds no authority to do that.',
     fix: 'Ask on the node that founded the mesh, or on one it made an authority.',
   },
+  'revoke-self': {
+    summary: 'A node does not revoke itself.',
+    fix: 'Revoke it on another authority, or stop it and delete its data directory.',
+  },
   'session-keys-dumped': {
     summary: 'The environment asks libraries to write session keys to a file.',
     fix: 'Start without the variable DUMP_SESSION_KEYS.',

@@ -1,5 +1,5 @@
 import { BOOTSTRAP_REASONS } from '../bootstrap/errors.ts'
-import { ADMISSION_REASONS, CERTIFICATE_REASONS } from '../protocols/admission/errors.ts'
+import { ADMISSION_REASONS, CERTIFICATE_REASONS, REVOCATION_REASONS } from '../protocols/admission/errors.ts'
 import { COMMON_REASONS, type ReasonTable } from '../protocols/common/errors.ts'
 import { MEMBERSHIP_REASONS } from '../protocols/membership/errors.ts'
 import { NAMING_REASONS } from '../protocols/naming/errors.ts'
@@ -26,6 +26,7 @@ export const REASON_AREAS: Readonly<Record<string, ReasonTable>> = {
   Dashboard: HTTP_REASONS,
   'Secure channel': CHANNEL_REASONS,
   Certificates: CERTIFICATE_REASONS,
+  Revocations: REVOCATION_REASONS,
   'Invites and joining': ADMISSION_REASONS,
   Registration: REGISTRY_REASONS,
   Membership: MEMBERSHIP_REASONS,

@@ -8,6 +8,8 @@ import { providerName, serviceName } from '../protocols/naming/names.ts'
 import type { Peer, Service, Status, Warning } from './api/schemas.ts'
 import type { RunningMesh } from './compose-mesh.ts'
 import type { ControlledNode } from './controlled-node.ts'
+import { dueWarning, readAuthority } from './membership/authorities.ts'
+import { fixOf } from './reasons.ts'
 import { systemClock } from './system-ports.ts'
 import { VERSION } from './version.ts'
 
@@ -42,11 +44,14 @@ export function statusOf(node: ControlledNode): Status {
     ui: urlOf(node.uiUrl()),
     dns: portOf(mesh?.services.dnsPort),
     gateway: portOf(mesh?.services.gatewayPort),
-    warnings: mesh === undefined ? lapsedWarnings(node) : warningsOf(mesh, isIsolated),
+    warnings: mesh === undefined ? lapsedWarnings(node) : warningsOf(node, mesh, isIsolated),
   }
 }
 
 function lapsedWarnings(node: ControlledNode): Warning[] {
+  const waiting = node.waiting()
+  if (waiting !== undefined)
+    return [{ code: 'join-pending', severity: 'notice', text: waiting, fix: fixOf('join-pending') }]
   const lapsed = node.lapsed()
   if (lapsed === undefined) return []
   return [
@@ -54,7 +59,10 @@ function lapsedWarnings(node: ControlledNode): Warning[] {
       code: lapsed.code,
       severity: 'alert',
       text: lapsed.message,
-      fix: 'Join the same mesh again with a new invite: `kith join INVITE`. What is published here stays.',
+      fix:
+        lapsed.code === 'certificate-revoked'
+          ? fixOf('certificate-revoked')
+          : 'Join the same mesh again with a new invite: `kith join INVITE`. What is published here stays.',
     },
   ]
 }
@@ -67,7 +75,7 @@ function portOf(port: number | null | undefined): { port: number } | null {
   return port === null || port === undefined ? null : { port }
 }
 
-function warningsOf(mesh: RunningMesh, isIsolated: boolean): Warning[] {
+function warningsOf(node: ControlledNode, mesh: RunningMesh, isIsolated: boolean): Warning[] {
   const warnings: Warning[] = []
   if (isIsolated) {
     warnings.push({
@@ -86,12 +94,29 @@ function warningsOf(mesh: RunningMesh, isIsolated: boolean): Warning[] {
       fix: 'Unpublish it here and choose another name.',
     })
   }
-  if (mesh.issuer !== null) {
+  if (mesh.revocations.set.isKeyRevoked(mesh.self.key)) {
+    warnings.push({
+      code: 'certificate-revoked',
+      severity: 'alert',
+      text: 'This node was revoked: no member speaks to it any more.',
+      fix: fixOf('certificate-revoked'),
+    })
+  }
+  const authority = mesh.mesh.authority === null ? null : readAuthority(mesh.mesh.authority)
+  if (authority !== null && dueWarning(authority.notAfter, systemClock.now()) !== null) {
+    warnings.push({
+      code: 'authority-expires',
+      severity: 'warning',
+      text: `This node's authority certificate ends on ${new Date(authority.notAfter).toISOString().slice(0, 10)}; nobody it admitted is believed after that.`,
+      fix: `Where the root key is: kith authority add ${mesh.self.name}`,
+    })
+  }
+  if (node.hasRootKey()) {
     warnings.push({
       code: 'root-not-exported',
       severity: 'info',
       text: 'The root key of the mesh lies on this machine only.',
-      fix: 'Copy root.key and x509-root.key from the data directory to a safe place.',
+      fix: 'Move it to a safe place: kith root export FILE',
     })
   }
   const leftMs = mesh.self.notAfter - systemClock.now()

@@ -1,13 +1,22 @@
 import type {
+  AddAuthorityInput,
+  AuthorityRow,
+  RetireAuthorityInput,
+  RootAct,
+  Approved,
+  ApproveInput,
   ConfigEntry,
   Forward,
   Invite,
   InviteInput,
   LogEvent,
   LoginLink,
+  MemberRow,
   Peer,
   PingReply,
   PublishInput,
+  Revoked,
+  RevokeInput,
   Rotated,
   Service,
   Severity,
@@ -36,6 +45,20 @@ export interface Control {
   join(input: { invite: string }): Promise<Status>
   /** @throws KithError `no-mesh`, `not-authorised`. */
   invite(input: InviteInput): Promise<Invite>
+  /** Everybody, this node too, and who waits or was revoked. */
+  members(): MemberRow[]
+  /** @throws KithError `no-mesh`, `not-authorised` (with the nodes that may), `peer-unknown`, `revoke-self`, `revocation-limit`. */
+  revoke(input: RevokeInput): Promise<Revoked>
+  /** @throws KithError `no-mesh`, `not-authorised`, `join-not-pending`, `invite-used-up`, `node-name-taken`. */
+  approve(input: ApproveInput): Promise<Approved>
+  /** The authorities this node knows of. */
+  authorities(): AuthorityRow[]
+  /** @throws KithError `no-mesh`, `peer-unknown`, `root-key-missing`, `authority-retired`. */
+  addAuthority(input: AddAuthorityInput): Promise<RootAct>
+  /** @throws KithError `no-mesh`, `authority-unknown`, `root-key-missing`. */
+  retireAuthority(input: RetireAuthorityInput): Promise<RootAct>
+  /** Takes what a root key signed elsewhere. @throws KithError `no-mesh`, `ceremony-malformed`, `root-key-wrong`. */
+  signedAct(input: { signed: string }): Promise<RootAct>
   /** One probe; never rejects for an unreachable peer (the reply carries the error). @throws KithError `peer-unknown`. */
   ping(peer: string, seq: number, signal: AbortSignal): Promise<PingReply>
   why(subject: string): Promise<Why>

@@ -5,6 +5,10 @@ export const LabelSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9]
   error: 'expected a lower-case DNS label such as "wiki"',
 })
 
+/** The id of a node as `kith status` shows it. */
+export const PeerIdSchema = z
+  .string()
+  .regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, { error: 'expected a peer id such as 12D3KooW…' })
 /** Roles a certificate can grant. */
 export const RoleSchema = z.enum(['relay', 'dns', 'acme', 'admin', 'policy'])
 /** A tag, written `tag:web` where a subject is expected. */
@@ -130,6 +134,10 @@ export const InviteInputSchema = z.strictObject({
   roles: z.array(RoleSchema).max(8).default([]),
   tags: z.array(TagSchema).max(16).default([]),
   uses: z.int().min(1).max(1000).default(1),
+  /** Each join waits until a person approves it. */
+  approve: z.boolean().default(false),
+  /** For this peer alone: the invite then holds its certificate, and needs `name`. */
+  peer: PeerIdSchema.optional(),
   ttlMs: z
     .int()
     .min(1000)
@@ -142,6 +150,86 @@ export const InviteSchema = z.object({
   expires: z.number(),
   uses: z.int(),
   reach: z.enum(['internet', 'lan', 'unknown']),
+})
+
+/** Roles an authority certificate can grant. */
+export const AuthorityRoleSchema = z.enum(['acme', 'admit', 'dns', 'policy', 'revoke'])
+/** One row of `kith members`: this node too, who waits for approval here, and who was revoked. Times are ms since the epoch. */
+export const MemberRowSchema = z.object({
+  id: z.string(),
+  /** Null for a revoked member this node never knew. */
+  name: z.string().nullable(),
+  roles: z.array(RoleSchema),
+  tags: z.array(z.string()),
+  state: z.enum(['alive', 'suspect', 'dead', 'left', 'pending', 'revoked']),
+  self: z.boolean(),
+  /** Null for who has none, or none that this node knows. */
+  certificate: z.object({ serial: z.string(), issuer: z.string(), expires: z.number() }).nullable(),
+  /** What it may do for the mesh as an authority, null for a plain member. */
+  authority: z.object({ roles: z.array(AuthorityRoleSchema), expires: z.number() }).nullable(),
+  revoked: z.object({ at: z.number(), reason: z.string(), by: z.string() }).nullable(),
+  /** Since when it waits for approval. */
+  pendingSince: z.number().nullable(),
+})
+/** Body of `kith revoke`. */
+export const RevokeInputSchema = z.strictObject({
+  /** Name or id of a member; the id of one this node never saw is taken too. */
+  peer: z.string().min(1).max(253),
+  reason: z
+    .string()
+    .max(200)
+    .regex(/^\P{Cc}*$/u, { error: 'expected one line' })
+    .refine((text) => new TextEncoder().encode(text).length <= 200, { error: 'expected at most 200 bytes' })
+    .default(''),
+})
+/** What `kith revoke` answers. */
+export const RevokedSchema = z.object({
+  id: z.string(),
+  name: z.string().nullable(),
+  /** False when it was revoked before. */
+  added: z.boolean(),
+  /** True for an authority: what it signs is believed until the root key cuts it. */
+  authority: z.boolean(),
+})
+/** Body of `kith approve`: name or id of who waits. */
+export const ApproveInputSchema = z.strictObject({
+  peer: z.string().min(1).max(253),
+  deny: z.boolean().default(false),
+})
+/** What `kith approve` answers. */
+export const ApprovedSchema = z.object({ id: z.string(), name: z.string(), approved: z.boolean() })
+
+/** One row of `kith authority ls`. */
+export const AuthorityRowSchema = z.object({
+  id: z.string(),
+  name: z.string().nullable(),
+  roles: z.array(AuthorityRoleSchema),
+  expires: z.number(),
+  self: z.boolean(),
+})
+/** Body of `kith authority add`: a member, and what it may do. With `request` nothing is signed here. */
+export const AddAuthorityInputSchema = z.strictObject({
+  peer: z.string().min(1).max(253),
+  roles: z.array(AuthorityRoleSchema).min(1).max(5).default(['admit', 'revoke']),
+  request: z.boolean().default(false),
+})
+/** Body of `kith authority retire`. `stolen`: what it signed before is not believed either. */
+export const RetireAuthorityInputSchema = z.strictObject({
+  peer: z.string().min(1).max(253),
+  reason: RevokeInputSchema.shape.reason,
+  stolen: z.boolean().default(false),
+  request: z.boolean().default(false),
+})
+/** Body of `kith authority add|retire --signed`: what the ceremony brought back. */
+export const SignedActInputSchema = z.strictObject({ signed: z.string().min(1).max(8192) })
+/** What became of an act of the root key. */
+export const RootActSchema = z.object({
+  act: z.enum(['add', 'retire']),
+  id: z.string(),
+  name: z.string().nullable(),
+  /** `waiting`: its node is away and gets the certificate later; `request`: to be signed where the root key is. */
+  state: z.enum(['done', 'waiting', 'request']),
+  request: z.string().nullable(),
 })
 
 /** One reason of a verdict. */
@@ -277,6 +365,15 @@ export type Service = z.infer<typeof ServiceSchema>
 export type PublishInput = z.infer<typeof PublishInputSchema>
 export type InviteInput = z.infer<typeof InviteInputSchema>
 export type Invite = z.infer<typeof InviteSchema>
+export type MemberRow = z.infer<typeof MemberRowSchema>
+export type RevokeInput = z.infer<typeof RevokeInputSchema>
+export type Revoked = z.infer<typeof RevokedSchema>
+export type ApproveInput = z.infer<typeof ApproveInputSchema>
+export type Approved = z.infer<typeof ApprovedSchema>
+export type AuthorityRow = z.infer<typeof AuthorityRowSchema>
+export type AddAuthorityInput = z.infer<typeof AddAuthorityInputSchema>
+export type RetireAuthorityInput = z.infer<typeof RetireAuthorityInputSchema>
+export type RootAct = z.infer<typeof RootActSchema>
 export type Why = z.infer<typeof WhySchema>
 export type PingReply = z.infer<typeof PingReplySchema>
 export type LogEvent = z.infer<typeof EventSchema>

@@ -3,6 +3,8 @@ import { Command, CommanderError } from 'commander'
 import { KithError } from '../../protocols/common/errors.ts'
 import { fixOf } from '../reasons.ts'
 import { VERSION } from '../version.ts'
+import { addAuthorityCommands } from './commands/authority.ts'
+import { addMemberCommands } from './commands/members.ts'
 import { addMeshCommands } from './commands/mesh.ts'
 import { addOperationCommands } from './commands/operations.ts'
 import { addSecurityCommands } from './commands/security.ts'
@@ -24,6 +26,8 @@ export function createProgram(): Command {
     .exitOverride()
   addUpCommand(program)
   addMeshCommands(program)
+  addMemberCommands(program)
+  addAuthorityCommands(program)
   addViewCommands(program)
   addSecurityCommands(program)
   addServiceCommands(program)

@@ -10,6 +10,7 @@ export const PERMISSIONS = {
   'session.own': ALL,
   'status.read': ALL,
   'peers.read': ALL,
+  'members.read': ALL,
   'services.read': ALL,
   'events.read': ALL,
   'why.read': ALL,
@@ -20,6 +21,8 @@ export const PERMISSIONS = {
   'forwards.write': OPERATORS,
   'mesh.write': ADMINS,
   'invites.write': ADMINS,
+  'members.write': ADMINS,
+  'authorities.write': ADMINS,
   'login-links.write': ADMINS,
   'sessions.admin': ADMINS,
 } as const satisfies Record<string, readonly AccessRole[]>

@@ -1,4 +1,9 @@
-import { checkCredentials, type Checked, type Member } from '../../protocols/admission/certificates.ts'
+import {
+  checkCredentials,
+  type Checked,
+  type Member,
+  type Revoked,
+} from '../../protocols/admission/certificates.ts'
 import type { Root } from '../../protocols/admission/root.ts'
 import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
@@ -14,6 +19,8 @@ export interface GatekeeperInit {
   readonly authorityReachable: (issuers: ReadonlySet<string>) => boolean
   /** What the member table holds of a member: it may have been renewed since its last handshake. */
   readonly credentialsOf: (peerId: string) => Uint8Array | undefined
+  /** The revocation set; nobody is revoked without one. */
+  readonly revoked?: Revoked | undefined
 }
 
 /** Decides in each handshake whether the peer is a member, and remembers what its certificate said. */
@@ -22,6 +29,8 @@ export interface Gatekeeper {
   /** The member as its last handshake proved it, while its certificate stands or has been renewed. */
   proved(peerId: string): Member | undefined
   authorityReachable(): boolean
+  /** True for a peer whose proved certificate was revoked, and that shows no other. */
+  isCut(peerId: string): boolean
 }
 
 /** @param own this node's own, checked certificate; its issuer is the first authority known. */
@@ -38,19 +47,27 @@ export function createGatekeeper(init: GatekeeperInit, own: Member): Gatekeeper 
       peerKey,
       now: clock.now(),
       authorityReachable: authorityReachable(),
+      revoked: init.revoked,
     })
+  }
+  const isRevoked = (member: Member): boolean => init.revoked?.(member) === true
+  const proved = (peerId: string): Member | undefined => {
+    const member = members.get(peerId)
+    if (member === undefined) return undefined
+    if (init.clock.now() <= member.notAfter && !isRevoked(member)) return member
+    // A session outlives the certificate it began with; a right to anything does not.
+    const credentials = init.credentialsOf(peerId)
+    const checked = credentials === undefined ? undefined : check(member.key, credentials)
+    if (checked?.ok !== true) return undefined
+    members.set(peerId, checked.member)
+    return checked.member
   }
   return {
     authorityReachable,
-    proved(peerId) {
+    proved,
+    isCut(peerId) {
       const member = members.get(peerId)
-      if (member === undefined || init.clock.now() <= member.notAfter) return member
-      // A session outlives the certificate it began with; a right to anything does not.
-      const credentials = init.credentialsOf(peerId)
-      const checked = credentials === undefined ? undefined : check(member.key, credentials)
-      if (checked?.ok !== true) return undefined
-      members.set(peerId, checked.member)
-      return checked.member
+      return member !== undefined && isRevoked(member) && proved(peerId) === undefined
     },
     checkPeer({ key, id, credentials }) {
       const { emit } = init

@@ -2,21 +2,27 @@ import { toHex } from '../../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import type { Clock, EmitEvent, Random, Signer, Store } from '../../protocols/common/ports.ts'
 import { issueMember, type Member } from '../../protocols/admission/certificates.ts'
-import { AdmissionError } from '../../protocols/admission/errors.ts'
+import { AdmissionError, type AdmissionCode } from '../../protocols/admission/errors.ts'
 import { makeInvite } from '../../protocols/admission/invite.ts'
+import { makePeerInvite } from '../../protocols/admission/peer-invite.ts'
+import { ed25519Signer } from '../../protocols/common/signing.ts'
 import {
   readJoinRequest,
   sealAnswer,
   type Answer,
   type ReadJoinRequest,
 } from '../../protocols/admission/join.ts'
-import { JOIN_ADDRESSES_MAX } from '../../protocols/admission/limits.ts'
+import { INVITE_TTL_MAX_MS, JOIN_ADDRESSES_MAX } from '../../protocols/admission/limits.ts'
 import {
+  waitingJoins,
   restoreLedger,
   step,
   type InviteLedger,
+  type InviteRecord,
   type LedgerEffect,
   type LedgerEvent,
+  type Redemption,
+  type WaitingJoin,
 } from '../../protocols/admission/machine.ts'
 import type { Root } from '../../protocols/admission/root.ts'
 import {
@@ -25,7 +31,6 @@ import {
   type MemberRole,
   type Reach,
 } from '../../protocols/admission/wire.ts'
-import { isIssuedBy } from './own-certificate.ts'
 
 const INVITE_PREFIX = 'invite/i/'
 const REDEMPTION_PREFIX = 'invite/r/'
@@ -43,6 +48,8 @@ export interface IssuerInit {
   readonly nameTaken: (name: string, joinerKey: Uint8Array) => boolean
   /** Addresses (with /p2p/) of members a newcomer can dial, best first. */
   readonly bootstrap: () => readonly string[]
+  /** True for a key that no certificate helps any more. */
+  readonly isRevoked: (joinerKey: Uint8Array) => boolean
 }
 
 /** A wanted invite. `ttlMs` from now. */
@@ -54,6 +61,8 @@ export interface InviteInput {
   readonly ttlMs: number
   readonly bootstrap: readonly string[]
   readonly reach: Reach
+  /** Each join waits until a person approves it. */
+  readonly approve?: boolean
 }
 
 /** The issuing side of admission: makes invites and redeems them, one write at a time, always on the disk before a reply. */
@@ -104,6 +113,7 @@ export class Issuer {
       tags: invite.body.tags,
       uses,
       expires,
+      ...(input.approve === true ? { approve: true as const } : {}),
     }
     const effects = await this.#step({ type: 'create', record }, now)
     for (const effect of effects)
@@ -111,7 +121,7 @@ export class Issuer {
     this.#init.emit({
       kind: 'invite.created',
       severity: 'notice',
-      fields: { invite: toHex(inviteId), uses, expires },
+      fields: { invite: toHex(inviteId), uses, expires, approve: input.approve === true },
     })
     return { text, expires, uses }
   }
@@ -129,17 +139,9 @@ export class Issuer {
     return sealAnswer({ request, meshId, issuer: signer, answer, ephemeral: random.bytes(32), now })
   }
 
-  /**
-   * Fresh credentials for a member this node admitted, with what its present certificate grants.
-   * @throws AdmissionError `join-not-issuer`.
-   */
+  /** Fresh credentials for a member whose present certificate holds, whoever admitted it, with what that one grants. */
   renew(member: Member): Uint8Array {
     const { root, signer, authorityCertificate, random, clock } = this.#init
-    if (!isIssuedBy(member, signer.publicKey))
-      throw new AdmissionError(
-        'join-not-issuer',
-        `${member.name} was admitted by ${peerIdFromKey(member.issuer)}`,
-      )
     const { key: subject, name, roles, tags } = member
     return issueMember({
       meshId: root.meshId,
@@ -155,9 +157,111 @@ export class Issuer {
     })
   }
 
+  /**
+   * An invite that carries the certificate of one known peer: it joins with nobody asked.
+   * @throws AdmissionError `invite-invalid` when it gets too long, `node-name-taken`, `invite-limit`, `certificate-revoked`.
+   */
+  async invitePeer(input: {
+    readonly joiner: Uint8Array
+    readonly name: string
+    readonly roles: readonly MemberRole[]
+    readonly tags: readonly string[]
+    readonly bootstrap: readonly string[]
+    readonly reach: Reach
+  }): Promise<{ text: string; expires: number }> {
+    const { root, signer, random, clock, emit, nameTaken, isRevoked } = this.#init
+    const { joiner, name, bootstrap, reach } = input
+    if (isRevoked(joiner))
+      throw new AdmissionError('certificate-revoked', `${peerIdFromKey(joiner)} was revoked`)
+    const now = clock.now()
+    const record = {
+      inviteId: random.bytes(16),
+      oneTimeKey: ed25519Signer(random.bytes(32)).publicKey, // nobody has its secret: there is nothing to redeem
+      name,
+      roles: [...new Set(input.roles)].sort(),
+      tags: [...new Set(input.tags)].sort(),
+      uses: 1,
+      expires: now + INVITE_TTL_MAX_MS,
+    }
+    const effects = await this.#step(
+      {
+        type: 'grant',
+        record,
+        joiner,
+        name,
+        nameTaken: (wanted) => nameTaken(wanted, joiner),
+        serial: random.bytes(16),
+        nonce: random.bytes(16),
+      },
+      now,
+    )
+    for (const effect of effects) {
+      if (effect.type === 'refuse') throw new AdmissionError(effect.code, effect.text)
+      if (effect.type !== 'admit') continue
+      const credentials = this.#credentialsOf(effect.redemption, record)
+      const made = makePeerInvite({ root, issuerSigner: signer, credentials, bootstrap, reach })
+      emit({
+        kind: 'invite.created',
+        severity: 'notice',
+        peer: peerIdFromKey(joiner),
+        fields: { invite: toHex(record.inviteId), uses: 1, expires: made.expires },
+      })
+      return made
+    }
+    throw new Error('the ledger neither granted nor refused')
+  }
+
+  /** Joins that wait for approval here. */
+  pending(): WaitingJoin[] {
+    return waitingJoins(this.#ledger, this.#init.clock.now())
+  }
+
+  /**
+   * Lets a waiting joiner in: it gets its certificate when it asks next, within seconds.
+   * @throws AdmissionError `join-not-pending`, `invite-used-up`, `invite-expired`, `node-name-taken`.
+   */
+  async approve(joiner: Uint8Array): Promise<string> {
+    const { random, clock, emit, nameTaken } = this.#init
+    const serial = random.bytes(16)
+    const nonce = random.bytes(16)
+    const effects = await this.#step(
+      { type: 'approve', joiner, nameTaken: (wanted) => nameTaken(wanted, joiner), serial, nonce },
+      clock.now(),
+    )
+    for (const effect of effects) {
+      if (effect.type === 'refuse') throw new AdmissionError(effect.code, effect.text)
+      if (effect.type !== 'admit') continue
+      const { name } = effect.redemption
+      emit({ kind: 'join.approved', severity: 'notice', peer: peerIdFromKey(joiner), fields: { name } })
+      return name
+    }
+    throw new Error('the ledger neither admitted nor refused')
+  }
+
+  /** Turns a waiting joiner away. @throws AdmissionError `join-not-pending`. */
+  async deny(joiner: Uint8Array): Promise<string> {
+    const { clock, emit } = this.#init
+    for (const effect of await this.#step({ type: 'deny', joiner }, clock.now())) {
+      if (effect.type === 'refuse') throw new AdmissionError(effect.code, effect.text)
+      if (effect.type !== 'denied') continue
+      const { name } = effect.pending
+      emit({
+        kind: 'join.denied',
+        severity: 'notice',
+        peer: peerIdFromKey(joiner),
+        reason: 'join-denied',
+        fields: { name },
+      })
+      return name
+    }
+    throw new Error('the ledger neither denied nor refused')
+  }
+
   async #decide(request: ReadJoinRequest, now: number): Promise<Answer> {
-    const { root, signer, authorityCertificate, random, emit, nameTaken, bootstrap } = this.#init
+    const { root, random, emit, nameTaken, bootstrap } = this.#init
     const { inviteId, joiner, name, time } = request.body
+    if (this.#init.isRevoked(joiner))
+      return this.#refuse(joiner, 'certificate-revoked', 'this key was revoked')
     const effects = await this.#step(
       {
         type: 'redeem',
@@ -174,24 +278,23 @@ export class Issuer {
     )
     const peer = peerIdFromKey(joiner)
     for (const effect of effects) {
+      if (effect.type === 'pending')
+        emit({
+          kind: 'join.pending',
+          severity: 'notice',
+          peer,
+          text: `${name} waits for approval: kith approve ${name}`,
+          fields: { name },
+        })
       if (effect.type === 'refuse') {
-        emit({ kind: 'join.refused', severity: 'warning', peer, reason: effect.code, text: effect.text })
-        return { outcome: 'refused', code: effect.code, text: effect.text }
+        const { code, text } = effect
+        // Said once, when it began to wait; a waiting joiner asks every few seconds.
+        if (code === 'join-pending' || code === 'join-denied') return { outcome: 'refused', code, text }
+        return this.#refuse(joiner, code, text)
       }
       if (effect.type !== 'admit') continue
       const { redemption, record, repeated } = effect
-      const credentials = issueMember({
-        meshId: root.meshId,
-        authoritySigner: signer,
-        authorityCertificate,
-        subject: joiner,
-        name: redemption.name,
-        roles: record.roles,
-        tags: record.tags,
-        serial: redemption.serial,
-        nonce: redemption.nonce,
-        now: redemption.issuedAt,
-      })
+      const credentials = this.#credentialsOf(redemption, record)
       emit({ kind: 'join.admitted', severity: 'notice', peer, fields: { name: redemption.name, repeated } })
       return {
         outcome: 'accepted',
@@ -201,6 +304,35 @@ export class Issuer {
       }
     }
     throw new Error('the ledger neither admitted nor refused')
+  }
+
+  /** The certificate behind a redemption: the same bytes whenever it is asked for. */
+  #credentialsOf(redemption: Redemption, { roles, tags }: Pick<InviteRecord, 'roles' | 'tags'>): Uint8Array {
+    const { root, signer, authorityCertificate } = this.#init
+    const { joiner, name, serial, nonce, issuedAt } = redemption
+    return issueMember({
+      meshId: root.meshId,
+      authoritySigner: signer,
+      authorityCertificate,
+      subject: joiner,
+      name,
+      roles,
+      tags,
+      serial,
+      nonce,
+      now: issuedAt,
+    })
+  }
+
+  #refuse(joiner: Uint8Array, code: AdmissionCode, text: string): Answer {
+    this.#init.emit({
+      kind: 'join.refused',
+      severity: 'warning',
+      peer: peerIdFromKey(joiner),
+      reason: code,
+      text,
+    })
+    return { outcome: 'refused', code, text }
   }
 
   /** Steps one after another, in the order of asking, each on the disk before the next: the book is never ahead of the disk. */
@@ -235,11 +367,9 @@ export class Issuer {
     for (const effect of effects) {
       if (effect.type === 'persist-invite') {
         const { record } = effect
-        const bytes = inviteRecordFormat.encode({
-          ...record,
-          roles: [...record.roles],
-          tags: [...record.tags],
-        })
+        const { approve, ...rest } = record
+        const plain = { ...rest, roles: [...record.roles], tags: [...record.tags] }
+        const bytes = inviteRecordFormat.encode(approve === true ? { ...plain, approve } : plain)
         await store.put(INVITE_PREFIX + toHex(record.inviteId), bytes, sync)
       } else if (effect.type === 'persist-redemption') {
         const { redemption } = effect

@@ -2,6 +2,7 @@ import type { Clock, Random, Signer, Store, Timers } from '../../protocols/commo
 import type { Member } from '../../protocols/admission/certificates.ts'
 import { AdmissionError, type AdmissionCode } from '../../protocols/admission/errors.ts'
 import { readInvite, type Invite } from '../../protocols/admission/invite.ts'
+import { acceptPeerInvite, readPeerInvite, type PeerInvite } from '../../protocols/admission/peer-invite.ts'
 import { makeJoinRequest, openReply, type JoinOutcome } from '../../protocols/admission/join.ts'
 import { KithError } from '../../protocols/common/errors.ts'
 import { validBootstrapAddresses, type BootstrapAddress } from '../../bootstrap/addresses.ts'
@@ -9,6 +10,8 @@ import { saveMesh, type StoredMesh } from './mesh-store.ts'
 
 /** One try at one door, the door's own wait for the issuer included. */
 export const EXCHANGE_TIMEOUT_MS = 15_000
+/** Between two questions of a joiner that waits for approval: a person who approves sees it join at once. */
+const APPROVAL_POLL_MS = 3_000
 
 /** Sends a join request to a door and brings its reply; the secure channel's join exchange. */
 export type JoinExchange = (
@@ -37,33 +40,79 @@ export interface JoinInput {
   readonly random: Random
   readonly timers: Timers
   readonly signal?: AbortSignal
+  /** Told once when the join has to wait until somebody approves it. */
+  readonly waiting?: (text: string) => void
 }
 
 /**
  * Joins by an invite: asks one door after the other until the issuer answers, and stores what it says before returning.
- * A clock the issuer calls wrong is corrected for one more try.
+ * A clock the issuer calls wrong is corrected for one more try. Where a person has to approve, it asks again until one did.
  * @throws AdmissionError with the issuer's reason, or the last door's when the issuer was never reached.
  */
 export async function joinMesh(input: JoinInput): Promise<Joined> {
+  const bound = readPeerInvite(input.invite)
+  if (bound !== null) return takeCertificate(input, bound)
   const invite = readInvite(input.invite, input.clock.now())
-  const doors = validBootstrapAddresses(invite.body.bootstrap)
+  let isWaiting = false
+  for (;;) {
+    const answer = await askDoors(input, invite)
+    if (!(answer instanceof AdmissionError)) return store(input, answer)
+    // While it waits, a door that is away for a moment ends nothing.
+    const isAway = isWaiting && answer.code === 'invite-issuer-unreachable'
+    if (answer.code !== 'join-pending' && !isAway) throw answer
+    if (!isWaiting) input.waiting?.(answer.message)
+    isWaiting = true
+    await pause(input, APPROVAL_POLL_MS)
+  }
+}
+
+/** A peer-bound invite has everything in it. */
+async function takeCertificate(input: JoinInput, invite: PeerInvite): Promise<Joined> {
+  const member = acceptPeerInvite(invite, input.signer.publicKey, input.clock.now())
+  const { root, credentials } = invite
+  const bootstrap = validBootstrapAddresses(invite.bootstrap).map(({ address }) => address)
+  const mesh: StoredMesh = { root, credentials, authority: null, bootstrap }
+  await saveMesh(input.store, mesh)
+  return { mesh, member, clockOffsetMs: 0 }
+}
+
+/** One round over the doors: what the issuer says, or why it was not reached. */
+async function askDoors(
+  input: JoinInput,
+  invite: Invite,
+): Promise<Extract<JoinOutcome, { outcome: 'accepted' }> | AdmissionError> {
   let failure = new AdmissionError(
     'invite-issuer-unreachable',
     'the invite names no door that can be dialled',
   )
   let offsetMs = 0
-  for (const door of doors) {
+  for (const door of validBootstrapAddresses(invite.body.bootstrap)) {
     let outcome = await tryDoor(input, invite, door, offsetMs)
     if (isSkew(outcome)) {
       offsetMs = outcome.issuerTime - input.clock.now()
       outcome = await tryDoor(input, invite, door, offsetMs)
     }
     if (outcome instanceof AdmissionError) failure = outcome
-    else if (outcome.outcome === 'accepted') return store(input, outcome)
-    else if (outcome.by === 'issuer') throw new AdmissionError(outcome.code, outcome.text)
+    else if (outcome.outcome === 'accepted') return outcome
+    else if (outcome.by === 'issuer') return new AdmissionError(outcome.code, outcome.text)
     else failure = new AdmissionError(outcome.code, `door ${door.peer}: ${outcome.text}`)
   }
-  throw failure
+  return failure
+}
+
+function pause({ timers, signal }: JoinInput, ms: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stopped = (): void => {
+      cancel()
+      reject(signal?.reason as Error)
+    }
+    const cancel = timers.after(ms, () => {
+      signal?.removeEventListener('abort', stopped)
+      resolve()
+    })
+    if (signal?.aborted === true) stopped()
+    else signal?.addEventListener('abort', stopped, { once: true })
+  })
 }
 
 async function tryDoor(

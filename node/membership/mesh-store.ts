@@ -39,6 +39,11 @@ export function saveCredentials(store: Store, credentials: Uint8Array): Promise<
   return store.put(CREDENTIALS_KEY, credentials, { sync: true })
 }
 
+/** Keeps this node's own authority certificate. */
+export function saveAuthority(store: Store, certificate: Uint8Array): Promise<void> {
+  return store.put(AUTHORITY_KEY, certificate, { sync: true })
+}
+
 /**
  * The mesh this node is in, null when it is in none.
  * @throws MalformedError when the store was damaged.
@@ -60,7 +65,7 @@ export async function loadMesh(store: Store): Promise<StoredMesh | null> {
 export async function forgetMesh(store: Store): Promise<void> {
   await store.delete(ROOT_KEY)
   const keys: string[] = []
-  for (const prefix of ['mesh/', 'm/', 'invite/'])
+  for (const prefix of ['mesh/', 'm/', 'invite/', 'rev/', 'authority/'])
     for await (const [key] of store.entries(prefix)) keys.push(key)
   for (const key of keys) await store.delete(key)
 }

@@ -1,4 +1,3 @@
-import { equalBytes } from '../../protocols/common/bytes.ts'
 import { KithError } from '../../protocols/common/errors.ts'
 import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import type { Clock, EmitEvent, Timers } from '../../protocols/common/ports.ts'
@@ -124,11 +123,6 @@ export class OwnCertificate {
       throw new AdmissionError(checked.code, `This node's own certificate does not hold: ${checked.text}`)
     return checked.member
   }
-}
-
-/** True for a member that `key` admitted, and so may renew. */
-export function isIssuedBy(member: Member, key: Uint8Array): boolean {
-  return equalBytes(member.issuer, key)
 }
 
 /** When the member certificate ends, ms. @throws MalformedError */

@@ -108,8 +108,27 @@ export function issueMember(input: {
   return credentialsFormat.encode({ member, authority: input.authorityCertificate })
 }
 
-/** True for a revoked key or certificate serial. */
-export type Revoked = (member: { readonly key: Uint8Array; readonly serial: Uint8Array }) => boolean
+/** What an authority certificate says when a root key of this mesh signed it; null otherwise, be it of another mesh or nonsense. */
+export function verifyAuthority(root: Root, certificate: Uint8Array): AuthorityBody | null {
+  try {
+    const { body, signature } = authorityFormat.decode(certificate)
+    const authority = authorityBodyFormat.decode(body)
+    const isRootKey = root.document.rootKeys.some((key) => equalBytes(key, authority.issuer))
+    const message = signedMessage('authorityCertificate', root.meshId, body)
+    return isRootKey && verifyEd25519(authority.issuer, message, signature) ? authority : null
+  } catch (error) {
+    if (error instanceof MalformedError) return null
+    throw error
+  }
+}
+
+/** True for a certificate that was revoked: by its key, its serial, or because its issuer was cut before `notBefore` (ms). */
+export type Revoked = (member: {
+  readonly key: Uint8Array
+  readonly serial: Uint8Array
+  readonly issuer: Uint8Array
+  readonly notBefore: number
+}) => boolean
 
 /** What decides whether credentials are believed. */
 export interface CheckInput {
@@ -231,7 +250,8 @@ function checkSubjectAndTime({ member, authority }: Parsed, input: CheckInput): 
       `${member.notBefore}–${member.notAfter} outside the authority's time`,
     )
   }
-  if (input.revoked?.({ key: member.subject, serial: member.serial }) === true) {
+  const { subject, serial: ownSerial, issuer: issuedBy, notBefore: begins } = member
+  if (input.revoked?.({ key: subject, serial: ownSerial, issuer: issuedBy, notBefore: begins }) === true) {
     return refuse('certificate-revoked', `serial ${toHex(member.serial)}`)
   }
   if (now < member.notBefore - CLOCK_TOLERANCE_MS) {

@@ -45,7 +45,44 @@ export const CERTIFICATE_REASONS = {
   },
   'certificate-revoked': {
     summary: 'The certificate was revoked.',
-    fix: 'Ask an administrator; a revoked node needs a new invite.',
+    fix: 'Ask an administrator. A revoked node comes back only under a new identity: another data directory and a new invite.',
+  },
+} as const satisfies ReasonTable
+
+/** Why a revocation is not believed or not kept. */
+export const REVOCATION_REASONS = {
+  'revocation-malformed': {
+    summary: 'The bytes are not a revocation.',
+    fix: 'Update both nodes to the same version.',
+  },
+  'revocation-authority-unknown': {
+    summary: 'The revocation is signed by no root key and by no authority of this mesh.',
+    fix: 'Let an authority with the role revoke sign it; an authority itself is cut with the root key.',
+  },
+  'revocation-signature-invalid': {
+    summary: 'A signature in the revocation does not verify for this mesh.',
+    fix: 'Nothing: whoever sent it is broken or hostile.',
+  },
+  'revocation-role-missing': {
+    summary: 'The authority that signed the revocation has no right to revoke.',
+    fix: 'Revoke on a node with the authority role revoke.',
+  },
+  'revocation-out-of-time': {
+    summary:
+      'The revocation was signed outside the time of its authority certificate, or in the future by this clock.',
+    fix: 'Check the clocks of both machines.',
+  },
+  'revocation-ended': {
+    summary: 'Everything the revocation cut has expired.',
+    fix: '',
+  },
+  'revocation-void': {
+    summary: 'The authority that signed the revocation was itself cut by the root key.',
+    fix: 'Where the revocation was right, let another authority make it again.',
+  },
+  'revocation-limit': {
+    summary: 'As many revocations are remembered as there is room for, so this one is not kept.',
+    fix: 'Find the authority that revokes so many, and cut it with the root key.',
   },
 } as const satisfies ReasonTable
 
@@ -67,6 +104,10 @@ export const ADMISSION_REASONS = {
     summary: 'Every use of the invite has been taken.',
     fix: 'Ask for a new invite, or one with more uses.',
   },
+  'invite-wrong-peer': {
+    summary: 'The invite was made for another machine.',
+    fix: 'Ask for an invite with `--peer` and the id that `kith status` shows here, or for an open one.',
+  },
   'invite-unknown': {
     summary: 'The issuer does not know this invite.',
     fix: 'Ask for a new invite; the issuer may have been set up anew.',
@@ -74,6 +115,22 @@ export const ADMISSION_REASONS = {
   'invite-limit': {
     summary: 'The issuer remembers as many invites as it can.',
     fix: 'Wait until old invites expire.',
+  },
+  'join-pending': {
+    summary: 'The join waits until it is approved on the node that made the invite.',
+    fix: 'On the node that made the invite: `kith approve NODE`. The join goes on by itself then.',
+  },
+  'join-denied': {
+    summary: 'The join was not approved.',
+    fix: 'Ask whoever made the invite.',
+  },
+  'join-not-pending': {
+    summary: 'No join of that node waits for approval here.',
+    fix: '`kith members` lists who waits; approve on the node that made the invite, while the joiner asks.',
+  },
+  'approval-limit': {
+    summary: 'As many joins wait for approval as there is room for.',
+    fix: 'Approve or deny some: `kith members` lists them.',
   },
   'invite-invalid': {
     summary: 'The wanted invite contradicts itself or a limit.',
@@ -108,6 +165,34 @@ export const ADMISSION_REASONS = {
     fix: 'Make the invite on a node with the authority role.',
   },
   'door-busy': { summary: 'The door is forwarding as many joins as it can.', fix: 'Try again in a moment.' },
+  'root-key-wrong': {
+    summary: 'The key is none of the root keys of this mesh.',
+    fix: 'Use the file that `kith root export` wrote for this mesh.',
+  },
+  'root-key-missing': {
+    summary: 'The root key of the mesh is not on this machine.',
+    fix: 'Write a request with --request FILE, sign it where the root key is (`kith root sign`), bring it back with --signed FILE.',
+  },
+  'root-file-unreadable': {
+    summary: 'The file is no exported root key, or the passphrase does not open it.',
+    fix: 'Use the file that `kith root export` wrote, and its passphrase.',
+  },
+  'root-file-unwritable': {
+    summary: 'The file could not be written; nothing was moved.',
+    fix: 'Name a file that does not exist yet, in a folder that can be written.',
+  },
+  'ceremony-malformed': {
+    summary: 'The file is no request for the root key and no answer to one.',
+    fix: 'Carry the whole file that `kith authority add --request` or `kith root sign` wrote.',
+  },
+  'authority-retired': {
+    summary: 'That key was cut as an authority, and cannot become one again.',
+    fix: 'Give the role to another node, or to this machine under a new identity.',
+  },
+  'authority-unknown': {
+    summary: 'That member is no authority this node knows of.',
+    fix: '`kith authority ls` lists them.',
+  },
   'root-mismatch': {
     summary: 'The root document is not the one the mesh id names.',
     fix: 'Ask for a new invite; do not trust who sent it.',
@@ -116,11 +201,17 @@ export const ADMISSION_REASONS = {
 
 /** Code of a certificate failure. */
 export type CertificateCode = keyof typeof CERTIFICATE_REASONS
+/** Code of a revocation that is refused. */
+export type RevocationCode = keyof typeof REVOCATION_REASONS
 /** A clock that is off is one reason, in a handshake as in a join. */
 const CLOCK_SKEW = 'clock-skew' satisfies ReplayReason
 
 /** Code of any admission failure. */
-export type AdmissionCode = CertificateCode | typeof CLOCK_SKEW | keyof typeof ADMISSION_REASONS
+export type AdmissionCode =
+  | CertificateCode
+  | RevocationCode
+  | typeof CLOCK_SKEW
+  | keyof typeof ADMISSION_REASONS
 
 /** An expected failure of founding, inviting or joining. */
 export class AdmissionError extends KithError<AdmissionCode> {}
@@ -128,6 +219,9 @@ export class AdmissionError extends KithError<AdmissionCode> {}
 /** True when `text` is a code this version knows; codes from newer peers become `join-reply-invalid`. */
 export function isAdmissionCode(text: string): text is AdmissionCode {
   return (
-    text === CLOCK_SKEW || Object.hasOwn(ADMISSION_REASONS, text) || Object.hasOwn(CERTIFICATE_REASONS, text)
+    text === CLOCK_SKEW ||
+    Object.hasOwn(ADMISSION_REASONS, text) ||
+    Object.hasOwn(CERTIFICATE_REASONS, text) ||
+    Object.hasOwn(REVOCATION_REASONS, text)
   )
 }

@@ -54,7 +54,8 @@ export function readInvite(text: string, now: number): Invite {
   return invite
 }
 
-function parseInvite(text: string): Invite {
+/** The bytes inside an invite of either kind. @throws AdmissionError `invite-malformed`. */
+export function inviteBytes(text: string): Uint8Array {
   const trimmed = text.trim()
   if (!trimmed.startsWith(INVITE_PREFIX) || trimmed.length > INVITE_TEXT_MAX) {
     throw new AdmissionError(
@@ -67,10 +68,15 @@ function parseInvite(text: string): Invite {
   // Buffer skips what it does not know; comparing again leaves one spelling only.
   if (bytes.toString('base64url') !== encoded)
     throw new AdmissionError('invite-malformed', 'the invite is not base64url')
+  return Uint8Array.from(bytes)
+}
+
+function parseInvite(text: string): Invite {
+  const bytes = inviteBytes(text)
   let parsed: { body: Uint8Array; seed: Uint8Array; signature: Uint8Array }
   let body: InviteBody
   try {
-    parsed = inviteFormat.decode(Uint8Array.from(bytes))
+    parsed = inviteFormat.decode(bytes)
     body = inviteBodyFormat.decode(parsed.body)
   } catch (cause) {
     if (!(cause instanceof MalformedError)) throw cause

@@ -49,3 +49,21 @@ export const JOIN_REPLY_BYTES_MAX = 16_384
 export const JOIN_ADDRESSES_MAX = 32
 /** Authority certificates already verified, kept by digest: a mesh has a handful. At the limit the oldest is verified again. */
 export const VERIFIED_AUTHORITIES_MAX = 64
+
+/** Why a member was revoked, for people: a line. UTF-8. */
+export const REVOCATION_REASON_BYTES_MAX = 200
+/** Signed part of a revocation: two keys, a serial, a reason. */
+export const REVOCATION_BODY_BYTES_MAX = 512
+/** A revocation with the certificate of the authority that signed it. */
+export const REVOCATION_BYTES_MAX = REVOCATION_BODY_BYTES_MAX + AUTHORITY_CERTIFICATE_BYTES_MAX + 128
+/** Revoked members remembered: a third of the largest mesh in a year, some 5 MiB. At the limit a further one is not taken (`full`). */
+export const MEMBER_REVOCATIONS_MAX = 4_096
+/** Cut authorities remembered, apart from members, so that an authority that fills the set can still be cut. */
+export const AUTHORITY_REVOCATIONS_MAX = 256
+/** A revocation is forgotten when nothing it cuts can be valid or be accepted by grace: the longest life, and the grace. */
+export const REVOCATION_KEPT_MS = AUTHORITY_LIFETIME_MS + GRACE_MS
+
+/** Joins that wait for approval at one issuer; a person looks at each. At the limit a further one is refused with `approval-limit`. */
+export const PENDING_JOINS_MAX = 64
+/** A waiting joiner asks again every few seconds; one that has not for so long is forgotten, a denied one too. */
+export const PENDING_KEPT_MS = 10 * 60_000

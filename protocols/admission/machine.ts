@@ -9,6 +9,8 @@ import {
   LEDGER_INVITES_MAX,
   LEDGER_RETENTION_MS,
   MEMBER_LIFETIME_MS,
+  PENDING_JOINS_MAX,
+  PENDING_KEPT_MS,
 } from './limits.ts'
 import type { MemberRole } from './wire.ts'
 
@@ -21,6 +23,20 @@ export interface InviteRecord {
   readonly tags: readonly string[]
   readonly uses: number
   readonly expires: number
+  /** True when each join waits until a person approves it. */
+  readonly approve?: boolean
+}
+
+/** A join that waits for a person. Kept in memory only: its joiner asks again. */
+export interface WaitingJoin {
+  readonly inviteId: Uint8Array
+  readonly joiner: Uint8Array
+  readonly name: string
+  /** When it first asked, ms. */
+  readonly askedAt: number
+  /** When it last asked, ms. */
+  readonly seenAt: number
+  readonly denied: boolean
 }
 
 /** One use of an invite. The certificate is a deterministic function of it, so nothing else is kept. */
@@ -41,6 +57,8 @@ interface Entry {
 /** All invites of one issuer. Only `step` and `restore` change it. */
 export interface InviteLedger {
   readonly invites: Map<string, Entry>
+  /** By the joiner's key in hex. */
+  readonly pending: Map<string, WaitingJoin>
 }
 
 export type LedgerEvent =
@@ -59,6 +77,27 @@ export type LedgerEvent =
       readonly serial: Uint8Array
       readonly nonce: Uint8Array
     }
+  /** A person lets a waiting joiner in, which takes the use; or not. */
+  | {
+      readonly type: 'approve'
+      readonly joiner: Uint8Array
+      readonly nameTaken: (name: string) => boolean
+      /** 16 random bytes each. */
+      readonly serial: Uint8Array
+      readonly nonce: Uint8Array
+    }
+  /** An invite whose only use is given away at once, to a key that is known. */
+  | {
+      readonly type: 'grant'
+      readonly record: InviteRecord
+      readonly joiner: Uint8Array
+      readonly name: string
+      readonly nameTaken: (name: string) => boolean
+      /** 16 random bytes each. */
+      readonly serial: Uint8Array
+      readonly nonce: Uint8Array
+    }
+  | { readonly type: 'deny'; readonly joiner: Uint8Array }
   | { readonly type: 'sweep' }
 
 export type LedgerEffect =
@@ -74,6 +113,9 @@ export type LedgerEffect =
       readonly record: InviteRecord
       readonly repeated: boolean
     }
+  /** A joiner began to wait for approval. */
+  | { readonly type: 'pending'; readonly pending: WaitingJoin }
+  | { readonly type: 'denied'; readonly pending: WaitingJoin }
   | { readonly type: 'refuse'; readonly code: AdmissionCode; readonly text: string }
 
 /** A ledger from what was persisted; redemptions of unknown invites are ignored. */
@@ -81,7 +123,7 @@ export function restoreLedger(
   records: Iterable<InviteRecord>,
   redemptions: Iterable<Redemption>,
 ): InviteLedger {
-  const ledger: InviteLedger = { invites: new Map() }
+  const ledger: InviteLedger = { invites: new Map(), pending: new Map() }
   for (const record of records) ledger.invites.set(toHex(record.inviteId), { record, redemptions: new Map() })
   for (const redemption of redemptions) {
     ledger.invites.get(toHex(redemption.inviteId))?.redemptions.set(toHex(redemption.joiner), redemption)
@@ -99,6 +141,12 @@ export function step(ledger: InviteLedger, event: LedgerEvent, now: number): Led
       return create(ledger, event.record, now)
     case 'redeem':
       return redeem(ledger, event, now)
+    case 'grant':
+      return grant(ledger, event, now)
+    case 'approve':
+      return approve(ledger, event, now)
+    case 'deny':
+      return deny(ledger, event.joiner, now)
     case 'sweep':
       return sweep(ledger, now)
   }
@@ -143,6 +191,32 @@ function redeem(
     return refuse('clock-skew', `the joiner's clock is ${skewMs} ms off the issuer's`)
   const before = redemptions.get(toHex(event.joiner))
   if (before !== undefined) return [{ type: 'admit', redemption: before, record, repeated: true }]
+  const obstacle = obstacleTo(ledger, entry, event, now)
+  if (obstacle !== null) return obstacle
+  if (record.approve === true) return wait(ledger, event, now)
+  return admit(entry, event, now)
+}
+
+function grant(
+  ledger: InviteLedger,
+  event: Extract<LedgerEvent, { type: 'grant' }>,
+  now: number,
+): LedgerEffect[] {
+  if (event.nameTaken(event.name) || grantedToOther(ledger, event.name, event.joiner))
+    return refuse('node-name-taken', `another member is called ${event.name}`)
+  const created = create(ledger, event.record, now)
+  const entry = ledger.invites.get(toHex(event.record.inviteId))
+  if (entry === undefined) return created
+  return [...created, ...admit(entry, event, now)]
+}
+
+/** Why this joiner cannot take a use now; null when it can. */
+function obstacleTo(
+  ledger: InviteLedger,
+  { record, redemptions }: Entry,
+  event: { joiner: Uint8Array; name: string; nameTaken: (name: string) => boolean },
+  now: number,
+): LedgerEffect[] | null {
   if (record.expires <= now)
     return refuse('invite-expired', `the invite expired ${describeDuration(now - record.expires)} ago`)
   if (redemptions.size >= record.uses) return refuse('invite-used-up', `all ${record.uses} uses are taken`)
@@ -152,13 +226,82 @@ function redeem(
   if (event.nameTaken(event.name) || grantedToOther(ledger, event.name, event.joiner)) {
     return refuse('node-name-taken', `another member is called ${event.name}`)
   }
-  const { inviteId, joiner, name, serial, nonce } = event
-  const redemption: Redemption = { inviteId, joiner, name, serial, nonce, issuedAt: now }
+  return null
+}
+
+function admit(
+  { record, redemptions }: Entry,
+  event: { joiner: Uint8Array; name: string; serial: Uint8Array; nonce: Uint8Array },
+  now: number,
+): LedgerEffect[] {
+  const { joiner, name, serial, nonce } = event
+  const redemption: Redemption = { inviteId: record.inviteId, joiner, name, serial, nonce, issuedAt: now }
   redemptions.set(toHex(joiner), redemption)
   return [
     { type: 'persist-redemption', redemption },
     { type: 'admit', redemption, record, repeated: false },
   ]
+}
+
+/** Puts the joiner among those who wait, or tells it that it still does; no use is taken before somebody approves. */
+function wait(
+  ledger: InviteLedger,
+  { inviteId, joiner, name }: { inviteId: Uint8Array; joiner: Uint8Array; name: string },
+  now: number,
+): LedgerEffect[] {
+  forgetPending(ledger, now)
+  const id = toHex(joiner)
+  const before = ledger.pending.get(id)
+  const isKnown = before !== undefined && equalBytes(before.inviteId, inviteId)
+  if (isKnown && before.denied) {
+    ledger.pending.set(id, { ...before, seenAt: now })
+    return refuse('join-denied', `${name} was not approved`)
+  }
+  if (before === undefined && ledger.pending.size >= PENDING_JOINS_MAX)
+    return refuse('approval-limit', `${ledger.pending.size} joins wait for approval`)
+  const askedAt = isKnown ? before.askedAt : now
+  const pending: WaitingJoin = { inviteId, joiner, name, askedAt, seenAt: now, denied: false }
+  ledger.pending.set(id, pending)
+  const waits = refuse('join-pending', `${name} waits for approval`)
+  return isKnown && before.name === name ? waits : [{ type: 'pending', pending }, ...waits]
+}
+
+function approve(
+  ledger: InviteLedger,
+  event: Extract<LedgerEvent, { type: 'approve' }>,
+  now: number,
+): LedgerEffect[] {
+  forgetPending(ledger, now)
+  const pending = ledger.pending.get(toHex(event.joiner))
+  const entry = pending === undefined ? undefined : ledger.invites.get(toHex(pending.inviteId))
+  if (pending === undefined || entry === undefined)
+    return refuse('join-not-pending', `no join of ${toHex(event.joiner)} waits here`)
+  const wanted = { ...event, name: pending.name }
+  const obstacle = obstacleTo(ledger, entry, wanted, now)
+  if (obstacle !== null) return obstacle
+  ledger.pending.delete(toHex(event.joiner))
+  return admit(entry, wanted, now)
+}
+
+function deny(ledger: InviteLedger, joiner: Uint8Array, now: number): LedgerEffect[] {
+  forgetPending(ledger, now)
+  const pending = ledger.pending.get(toHex(joiner))
+  if (pending === undefined) return refuse('join-not-pending', `no join of ${toHex(joiner)} waits here`)
+  const denied = { ...pending, denied: true }
+  ledger.pending.set(toHex(joiner), denied)
+  return [{ type: 'denied', pending: denied }]
+}
+
+/** Who waits for approval at `now` (ms), longest first. */
+export function waitingJoins(ledger: InviteLedger, now: number): WaitingJoin[] {
+  return [...ledger.pending.values()].filter(
+    ({ denied, seenAt }) => !denied && now - seenAt < PENDING_KEPT_MS,
+  )
+}
+
+function forgetPending(ledger: InviteLedger, now: number): void {
+  for (const [id, { seenAt }] of ledger.pending)
+    if (now - seenAt >= PENDING_KEPT_MS) ledger.pending.delete(id)
 }
 
 /** Names granted moments ago are in no member table yet; the book closes that gap. */

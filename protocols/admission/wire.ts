@@ -1,4 +1,4 @@
-import { compareBytes } from '../common/bytes.ts'
+import { compareBytes, utf8 } from '../common/bytes.ts'
 import { boundedBytes, cborFormat, fixedBytes, row, uint, z } from '../common/format.ts'
 import {
   ADDRESS_CHARACTERS_MAX,
@@ -11,6 +11,9 @@ import {
   JOIN_REPLY_BYTES_MAX,
   JOIN_REQUEST_BYTES_MAX,
   MEMBER_CERTIFICATE_BYTES_MAX,
+  REVOCATION_BODY_BYTES_MAX,
+  REVOCATION_BYTES_MAX,
+  REVOCATION_REASON_BYTES_MAX,
   ROOT_BYTES_MAX,
   ROOT_KEYS_MAX,
   TAGS_MAX,
@@ -46,7 +49,8 @@ function ascending<Item extends z.ZodType<string>>(item: Item, max: number) {
 export const tagsSchema = ascending(tagSchema, TAGS_MAX)
 /** Member roles in ascending order. */
 export const memberRolesSchema = ascending(memberRoleSchema, memberRoleSchema.options.length)
-const authorityRolesSchema = ascending(authorityRoleSchema, authorityRoleSchema.options.length)
+/** Authority roles in ascending order. */
+export const authorityRolesSchema = ascending(authorityRoleSchema, authorityRoleSchema.options.length)
 
 /** What a mesh is. Its SHA-256 is the mesh id, so nothing in it can ever change. */
 export const rootFormat = cborFormat(
@@ -167,6 +171,25 @@ export const inviteFormat = cborFormat(
   INVITE_BYTES_MAX + 128,
 )
 
+/** The signed part of an invite for one known peer: all that its holder would get from a join. `issuer` signs. */
+export const peerInviteBodyFormat = cborFormat(
+  'peer invite body',
+  row({
+    version: z.literal(1),
+    root: boundedBytes(ROOT_BYTES_MAX),
+    credentials: boundedBytes(CREDENTIALS_BYTES_MAX),
+    bootstrap: z.array(address).max(INVITE_ADDRESSES_MAX),
+    reach: reachSchema,
+  }),
+  INVITE_BYTES_MAX,
+)
+/** What `kith://join/` carries for one known peer. Told from an open invite by its number of fields. */
+export const peerInviteFormat = cborFormat(
+  'peer invite',
+  row({ body: boundedBytes(INVITE_BYTES_MAX), signature }),
+  INVITE_BYTES_MAX + 128,
+)
+
 /** What a joiner asks. `replyKey` is a fresh X25519 key for this request only; `issuer` tells the door where to carry it. */
 export const joinBodyFormat = cborFormat(
   'join request body',
@@ -237,18 +260,19 @@ export const joinReplyFormat = cborFormat(
   JOIN_REPLY_BYTES_MAX,
 )
 
-/** An invite as its issuer's book keeps it: everything but the secret. */
+const inviteRecord = {
+  inviteId: fixedBytes(16),
+  oneTimeKey: key,
+  name: labelSchema.nullable(),
+  roles: memberRolesSchema,
+  tags: tagsSchema,
+  uses: z.int().min(1).max(INVITE_USES_MAX),
+  expires: uint(),
+}
+/** An invite as its issuer's book keeps it: everything but the secret. One that needs approval has a field more. */
 export const inviteRecordFormat = cborFormat(
   'invite record',
-  row({
-    inviteId: fixedBytes(16),
-    oneTimeKey: key,
-    name: labelSchema.nullable(),
-    roles: memberRolesSchema,
-    tags: tagsSchema,
-    uses: z.int().min(1).max(INVITE_USES_MAX),
-    expires: uint(),
-  }),
+  z.union([row(inviteRecord), row({ ...inviteRecord, approve: z.literal(true) })]),
   INVITE_BYTES_MAX,
 )
 
@@ -264,4 +288,88 @@ export const redemptionFormat = cborFormat(
     issuedAt: uint(),
   }),
   512,
+)
+
+const revocationReason = z
+  .string()
+  .regex(/^\P{Cc}*$/u)
+  .refine((text) => utf8(text).length <= REVOCATION_REASON_BYTES_MAX, {
+    error: `more than ${REVOCATION_REASON_BYTES_MAX} bytes`,
+  })
+
+/**
+ * What is no longer believed. `member`: the certificate with `serial` of `key`, or all of them when it is null; signed by an
+ * authority. `authority`: all that `key` signed as an authority from `from` (ms) on; signed by a root key.
+ */
+export const revocationBodyFormat = cborFormat(
+  'revocation body',
+  z.union([
+    row({
+      kind: z.literal('member'),
+      version: z.literal(1),
+      key,
+      serial: fixedBytes(16).nullable(),
+      reason: revocationReason,
+      issuedAt: uint(),
+      issuer: key,
+    }),
+    row({
+      kind: z.literal('authority'),
+      version: z.literal(1),
+      key,
+      from: uint(),
+      reason: revocationReason,
+      issuedAt: uint(),
+      issuer: key,
+    }),
+  ]),
+  REVOCATION_BODY_BYTES_MAX,
+)
+export type RevocationBody = ReturnType<typeof revocationBodyFormat.decode>
+
+/** A revocation. `authority` is the certificate of the authority that signed it; null when a root key did. */
+export const revocationFormat = cborFormat(
+  'revocation',
+  row({
+    body: boundedBytes(REVOCATION_BODY_BYTES_MAX),
+    authority: boundedBytes(AUTHORITY_CERTIFICATE_BYTES_MAX).nullable(),
+    signature,
+  }),
+  REVOCATION_BYTES_MAX,
+)
+
+/**
+ * What the holder of the root key is asked to sign where that key is: to make `key` an authority, or to cut it as one from
+ * `from` (ms) on. `name` is for people. Unsigned: whoever signs looks at it.
+ */
+export const ceremonyRequestFormat = cborFormat(
+  'root request',
+  z.union([
+    row({
+      act: z.literal('add'),
+      version: z.literal(1),
+      root: boundedBytes(ROOT_BYTES_MAX),
+      key,
+      name: labelSchema,
+      roles: authorityRolesSchema,
+    }),
+    row({
+      act: z.literal('retire'),
+      version: z.literal(1),
+      root: boundedBytes(ROOT_BYTES_MAX),
+      key,
+      name: labelSchema,
+      from: uint(),
+      reason: revocationReason,
+    }),
+  ]),
+  ROOT_BYTES_MAX + 512,
+)
+export type CeremonyRequest = ReturnType<typeof ceremonyRequestFormat.decode>
+
+/** What the ceremony brings back: an authority certificate, or the revocation of an authority. */
+export const ceremonyResultFormat = cborFormat(
+  'root result',
+  row({ act: z.enum(['add', 'retire']), bytes: boundedBytes(REVOCATION_BYTES_MAX) }),
+  REVOCATION_BYTES_MAX + 32,
 )

@@ -12,9 +12,12 @@ export const SIGNING_CONTEXTS = {
   invite: 'kith/invite/1\0',
   joinRequest: 'kith/join-request/1\0',
   joinReply: 'kith/join-reply/1\0',
+  peerInvite: 'kith/peer-invite/1\0',
+  revocation: 'kith/revocation/1\0',
   registration: 'kith/registration/1\0',
   leave: 'kith/leave/1\0',
   accusation: 'kith/accusation/1\0',
+  heal: 'kith/heal/1\0',
 } as const
 
 /** Name of a signing context. */

@@ -18,6 +18,15 @@ export const MEMBERSHIP_REASONS = {
     summary: 'A neighbour left every probe unanswered for ten seconds.',
     fix: 'Check its machine and its network.',
   },
+  revoked: {
+    summary: 'The peer was revoked: its certificate is believed no longer.',
+    fix: 'None needed; who was revoked by mistake needs a new invite.',
+  },
+  'accuser-refuted': {
+    summary:
+      'A member accused others who were alive, alone and five times in ten minutes; it is not believed for an hour.',
+    fix: 'Check its network; if that is good, treat the peer as hostile.',
+  },
   'link-limit': {
     summary: 'This node has as many neighbours as it keeps.',
     fix: 'None needed: the peer links to others.',

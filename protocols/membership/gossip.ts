@@ -14,7 +14,24 @@ export function pushEntry(ctx: Context, id: string, full: boolean, source: strin
 
 /** Queues an accusation for pushing; `source` null for an own one. */
 export function pushAccusation(ctx: Context, bytes: Uint8Array, source: string | null): void {
-  enqueue(ctx, `a${toHex(sha256(bytes))}`, { type: 'accusation', bytes, source, own: source === null })
+  enqueue(ctx, `a${toHex(sha256(bytes))}`, {
+    type: 'notice',
+    field: 'accusations',
+    bytes,
+    source,
+    own: source === null,
+  })
+}
+
+/** Queues a request to announce anew; `source` null for an own one. */
+export function pushHeal(ctx: Context, bytes: Uint8Array, source: string | null): void {
+  enqueue(ctx, `h${toHex(sha256(bytes))}`, {
+    type: 'notice',
+    field: 'heals',
+    bytes,
+    source,
+    own: source === null,
+  })
 }
 
 function enqueue(ctx: Context, key: string, item: GossipItem): void {
@@ -22,7 +39,7 @@ function enqueue(ctx: Context, key: string, item: GossipItem): void {
   state.gossip.delete(key)
   if (state.gossip.size >= GOSSIP_QUEUE_MAX) {
     for (const [oldest, waiting] of state.gossip) {
-      if (waiting.type === 'accusation' && waiting.own) continue
+      if (waiting.type === 'notice' && waiting.own) continue
       state.gossip.delete(oldest)
       state.gossipDropped++
       break
@@ -51,16 +68,16 @@ export function flushGossip(ctx: Context): void {
   const batch = takeBatch(ctx)
   for (const target of targets) {
     const entries: CarriedEntry[] = []
-    const accusations: Uint8Array[] = []
+    const notices = { accusations: [] as Uint8Array[], heals: [] as Uint8Array[] }
     for (const item of batch) {
       if (item.source === target.id) continue
-      if (item.type === 'accusation') accusations.push(item.bytes)
+      if (item.type === 'notice') notices[item.field].push(item.bytes)
       else if (item.id !== target.id) {
         const row = state.table.get(item.id)
         if (row !== undefined) entries.push(carry(row, item.full))
       }
     }
-    for (const records of packRecords(entries, accusations))
+    for (const records of packRecords(entries, notices.accusations, { heals: notices.heals }))
       send(ctx, target.id, { kind: KIND.records, ...records })
   }
 }
@@ -79,11 +96,11 @@ function takeBatch(ctx: Context): GossipItem[] {
 }
 
 function isOwn(item: GossipItem): boolean {
-  return item.type === 'accusation' && item.own
+  return item.type === 'notice' && item.own
 }
 
 function sizeOf(ctx: Context, item: GossipItem): number {
-  if (item.type === 'accusation') return item.bytes.length
+  if (item.type === 'notice') return item.bytes.length
   const entry = ctx.state.table.get(item.id)?.verified.entry
   if (entry === undefined) return 0
   return entry.statement.length + (item.full ? entry.credentials.length : 0)

@@ -1,32 +1,28 @@
-import { equalBytes } from '../common/bytes.ts'
-import { peerIdFromKey } from '../common/peer-id.ts'
-import { signedMessage, verifyEd25519 } from '../common/signing.ts'
-import { SKEW_MS } from '../registry/limits.ts'
 import { compareVersions } from '../registry/merge.ts'
-import { pushAccusation } from './gossip.ts'
+import { doubted, tickHealth } from './health.ts'
+import { askOthers, isVouched, relay } from './indirect.ts'
 import {
-  ACCUSED_MAX,
-  ACCUSERS_MAX,
-  DEAD_CONFIRMED_MS,
-  DEAD_SILENT_MS,
+  DIRECT_TIMEOUT_MS,
+  LINK_SILENT_MS,
   OWN_EVIDENCE_MS,
   SUSPECT_AFTER_MS,
-  SUSPICION_MS,
   UNKNOWN_AFTER_MS,
-  WEIGHED_MAX,
+  UNREACHED_MS,
+  UNREACHED_PAUSE_MS,
 } from './limits.ts'
 import { probe } from './probing.ts'
 import {
   emit,
   newVerdict,
-  send,
   type Context,
   type Link,
+  type Lost,
   type MemberState,
   type MembershipState,
   type Verdict,
 } from './state.ts'
-import { accusationFormat, HELD, KIND, signedAccusationFormat, type Accusation } from './wire.ts'
+import { suspicionOver } from './suspicion.ts'
+import { HELD } from './wire.ts'
 
 const EVENT_OF: Record<MemberState, string> = {
   unknown: 'member.unknown',
@@ -51,13 +47,17 @@ export function hold(ctx: Context, id: string, next: MemberState, reason: string
   const verdict = verdictOf(ctx.state, id)
   if (next === 'alive' || next === 'left') {
     verdict.accusers.clear()
-    verdict.deadline = null
+    verdict.refused.clear()
+    verdict.suspectedAt = null
+    verdict.toldAgain = false
     ctx.state.suspicions.delete(id)
     ctx.state.toAccuse.delete(id)
+    ctx.state.asked.delete(id)
   }
   if (verdict.state === next) return
   verdict.state = next
-  ctx.state.table.mark(id, next !== 'alive' && next !== 'left')
+  // A suspicion is on its way to one or the other: only where it ended must be the same everywhere.
+  ctx.state.table.mark(id, next === 'dead' || next === 'unknown')
   ctx.out.push({ type: 'changed', id })
   emit(ctx, { kind: EVENT_OF[next], severity: next === 'dead' ? 'warning' : 'info', peer: id, reason })
 }
@@ -70,6 +70,8 @@ export function heardFrom(ctx: Context, link: Link): void {
   verdict.lastSeen = ctx.now
   verdict.unvouched = false
   ctx.state.lost.delete(link.id)
+  relay(ctx, link)
+  ctx.state.asked.delete(link.id)
   if (verdict.state === 'alive' || verdict.state === 'left') return
   const row = ctx.state.table.get(link.id)
   // Others may hold the accusation still: only a newer record of the member itself clears it everywhere.
@@ -83,16 +85,28 @@ export function recordRenewed(ctx: Context, id: string, kind: 'registration' | '
   verdict.unvouched = false
   verdict.weighed.clear()
   const link = ctx.state.links.get(id)
-  if (link !== undefined) link.accused = null
+  if (link !== undefined) {
+    link.accused = null
+    // It speaks to others: before we accuse the new record, its silence has to last as long again.
+    if (link.unansweredSince !== null) link.unansweredSince = ctx.now
+  }
   if (kind === 'leave') {
     ctx.state.lost.delete(id)
     hold(ctx, id, 'left', 'left')
     return
   }
   const lost = ctx.state.lost.get(id)
-  if (lost?.renewed === true) ctx.state.lost.delete(id) // it speaks to others: they are its witnesses now
+  // It speaks to others: they are its witnesses now.
+  if (lost?.unreached === true) verdict.vouchedAt = ctx.now
+  if (lost?.renewed === true || lost?.unreached === true) ctx.state.lost.delete(id)
   else if (lost !== undefined)
-    ctx.state.lost.set(id, { since: ctx.now, refused: false, accused: false, renewed: true })
+    ctx.state.lost.set(id, {
+      since: ctx.now,
+      refused: false,
+      accused: false,
+      renewed: true,
+      unreached: false,
+    })
   hold(ctx, id, 'alive', 'record-renewed')
 }
 
@@ -108,37 +122,55 @@ export function hearsay(ctx: Context, id: string, down: boolean): void {
 export function linkLost(ctx: Context, link: Link): void {
   const { id } = link
   const verdict = verdictOf(ctx.state, id)
-  if (verdict.state === 'left' || ctx.state.lost.has(id)) return
+  if (verdict.state === 'left' || verdict.state === 'dead' || ctx.state.lost.has(id)) return
   const since = link.unansweredSince ?? ctx.now
-  ctx.state.lost.set(id, { since, refused: false, accused: accusedByUs(ctx, verdict), renewed: false })
+  const accused = accusedByUs(ctx, verdict)
+  ctx.state.lost.set(id, { since, refused: false, accused, renewed: false, unreached: false })
+}
+
+/**
+ * A dial failed. `refused`: the host is there, nothing listens; of a link that has just closed that is as good as seeing the
+ * process end. A wanted neighbour that never had a link to us may be behind a NAT, so only time and others' silence count.
+ */
+export function dialFailed(ctx: Context, id: string, refused: boolean): void {
+  const { state, now } = ctx
+  const lost = state.lost.get(id)
+  if (lost !== undefined) {
+    lost.refused = refused && !lost.unreached
+    return
+  }
+  const verdict = state.verdicts.get(id)
+  if (verdict === undefined || id === state.self.id || state.links.has(id)) return
+  if (verdict.state !== 'alive' && verdict.state !== 'suspect') return
+  if (verdict.vouchedAt !== null && now - verdict.vouchedAt < UNREACHED_PAUSE_MS) return
+  state.lost.set(id, { since: now, refused: false, accused: false, renewed: false, unreached: true })
+}
+
+/** A helper heard a member that we do not: it is its witness now. */
+export function vouchedFor(ctx: Context, id: string): void {
+  const { state, now } = ctx
+  verdictOf(state, id).vouchedAt = now
+  if (state.lost.get(id)?.refused === false) state.lost.delete(id)
 }
 
 /** All timers of liveness. */
 export function tickLiveness(ctx: Context): void {
   const { state, now } = ctx
+  tickHealth(ctx)
   for (const link of state.links.values()) {
     if (link.hello && link.unansweredSince !== null) silent(ctx, link, now - link.unansweredSince)
   }
   for (const [id, lost] of state.lost) {
-    const elapsedMs = now - lost.since
     const verdict = verdictOf(state, id)
-    if (verdict.state === 'left' || state.table.get(id) === undefined) {
-      state.lost.delete(id)
-    } else if (
-      elapsedMs >= DEAD_SILENT_MS ||
-      (elapsedMs >= DEAD_CONFIRMED_MS && (lost.refused || confirmed(ctx, verdict)))
-    ) {
-      hold(ctx, id, 'dead', lost.refused ? 'redial-refused' : 'link-lost')
-    } else if (elapsedMs >= SUSPECT_AFTER_MS && !lost.accused) {
-      lost.accused = true
-      suspect(ctx, id, 'link-lost')
-    }
+    if (verdict.state === 'left' || state.table.get(id) === undefined) state.lost.delete(id)
+    else lostFor(ctx, id, lost, verdict)
   }
   for (const id of state.suspicions) {
-    const { deadline } = verdictOf(state, id)
-    if (deadline === null || deadline > now) continue
-    state.suspicions.delete(id)
-    hold(ctx, id, 'dead', 'accused')
+    const verdict = verdictOf(state, id)
+    const link = state.links.get(id)
+    const heard =
+      link?.hello === true && link.unansweredSince === null && now - link.lastHeard < OWN_EVIDENCE_MS
+    if (!heard && suspicionOver(state, id, verdict, now)) die(ctx, id, verdict)
   }
   if (!state.unknownSettled && now - state.startedAt >= UNKNOWN_AFTER_MS) {
     state.unknownSettled = true
@@ -147,139 +179,84 @@ export function tickLiveness(ctx: Context): void {
   }
 }
 
+/** A neighbour whose link stands but who does not answer: others are asked, then it is accused, unless they hear it. */
 function silent(ctx: Context, link: Link, silentMs: number): void {
-  const verdict = verdictOf(ctx.state, link.id)
-  if (silentMs >= DEAD_SILENT_MS || (silentMs >= DEAD_CONFIRMED_MS && confirmed(ctx, verdict))) {
-    hold(ctx, link.id, 'dead', 'probe-timeout')
-    ctx.state.links.delete(link.id)
-    ctx.state.lost.set(link.id, { since: ctx.now - silentMs, refused: false, accused: true, renewed: false })
-    ctx.out.push({
-      type: 'close',
-      peer: link.id,
-      code: 'probe-timeout',
-      text: `no answer for ${silentMs} ms`,
-    })
-  } else if (silentMs >= SUSPECT_AFTER_MS && !accusedByUs(ctx, verdict) && !ctx.state.toAccuse.has(link.id)) {
-    suspect(ctx, link.id, 'probe-timeout')
-    // One confirmed failure is often many: a cut shows at once when all are asked.
-    for (const other of ctx.state.links.values()) probe(ctx, other)
+  const { state, now } = ctx
+  const { id } = link
+  const verdict = verdictOf(state, id)
+  if (silentMs >= doubted(state, DIRECT_TIMEOUT_MS)) {
+    // One failure is often many: when all are asked, a cut, or a fault of our own, shows at once.
+    if (!state.asked.has(id)) for (const other of state.links.values()) probe(ctx, other)
+    askOthers(ctx, id)
+  }
+  const vouched = isVouched(state, id, now)
+  if (silentMs >= doubted(state, LINK_SILENT_MS)) {
+    endLink(ctx, id, silentMs)
+    if (vouched) return // they hear each other: a new link may do
+    const accused = accusedByUs(ctx, verdict) || state.toAccuse.has(id)
+    state.lost.set(id, { since: now - silentMs, refused: false, accused, renewed: false, unreached: false })
+  } else if (
+    silentMs >= doubted(state, SUSPECT_AFTER_MS) &&
+    now >= state.health.noAccusingUntil &&
+    !vouched &&
+    !accusedByUs(ctx, verdict) &&
+    !state.toAccuse.has(id)
+  ) {
+    suspect(ctx, id, 'probe-timeout')
   }
 }
 
-/** True when our own accusation of the present version is out: others wait for it as their confirmation. */
+function lostFor(ctx: Context, id: string, lost: Lost, verdict: Verdict): void {
+  const { state, now } = ctx
+  if (lost.refused) {
+    // The host itself answered: neither our doubts nor others' memories stand against it.
+    if (verdict.refused.has(state.self.id) || state.toAccuse.has(id)) return
+    lost.accused = true
+    return suspect(ctx, id, 'redial-refused')
+  }
+  if (isVouched(state, id, now)) return vouchedFor(ctx, id)
+  const elapsedMs = now - lost.since
+  if (elapsedMs >= doubted(state, DIRECT_TIMEOUT_MS) && !lost.accused) askOthers(ctx, id)
+  const afterMs = doubted(state, lost.unreached ? UNREACHED_MS : SUSPECT_AFTER_MS)
+  if (elapsedMs < afterMs || lost.accused || now < state.health.noAccusingUntil) return
+  lost.accused = true
+  suspect(ctx, id, lost.unreached ? 'unreachable' : 'link-lost')
+}
+
+function die(ctx: Context, id: string, verdict: Verdict): void {
+  const { state, now } = ctx
+  const link = state.links.get(id)
+  const refused = state.lost.get(id)?.refused === true
+  const own = link !== undefined ? 'probe-timeout' : refused ? 'redial-refused' : 'link-lost'
+  state.suspicions.delete(id)
+  state.lost.delete(id)
+  hold(ctx, id, 'dead', accusedByUs(ctx, verdict) ? own : 'accused')
+  if (link !== undefined) endLink(ctx, id, now - (link.unansweredSince ?? now))
+}
+
+function endLink(ctx: Context, id: string, silentMs: number): void {
+  ctx.state.links.delete(id)
+  ctx.out.push({ type: 'close', peer: id, code: 'probe-timeout', text: `no answer for ${silentMs} ms` })
+}
+
+/** True when our own accusation of the present version is out. */
 function accusedByUs(ctx: Context, verdict: Verdict): boolean {
   return verdict.accusers.has(ctx.state.self.id)
 }
 
-/** True when somebody else accuses too. */
-function confirmed(ctx: Context, verdict: Verdict): boolean {
-  for (const by of verdict.accusers.keys()) if (by !== ctx.state.self.id) return true
-  return false
-}
-
 function suspect(ctx: Context, id: string, reason: string): void {
-  ctx.state.toAccuse.add(id)
-  if (verdictOf(ctx.state, id).state !== 'dead') hold(ctx, id, 'suspect', reason)
-}
-
-/** Signs and pushes what this node has to accuse, as one batch. */
-export function accuse(ctx: Context): void {
-  const { state, now } = ctx
-  const subjects: Accusation['subjects'] = []
-  for (const id of state.toAccuse) {
-    if (subjects.length >= ACCUSED_MAX) break
-    state.toAccuse.delete(id)
-    const row = state.table.get(id)
-    if (row === undefined) continue
-    const { incarnation, seq } = row.verified.statement
-    subjects.push({ key: row.key, incarnation, seq })
-  }
-  if (subjects.length === 0) return
-  const body = accusationFormat.encode({
-    version: 1,
-    by: state.self.signer.publicKey,
-    issuedAt: now,
-    subjects,
-  })
-  const signature = state.self.signer.sign(signedMessage('accusation', state.root.meshId, body))
-  const bytes = signedAccusationFormat.encode({ body, signature })
-  for (const { key } of subjects) verdictOf(state, peerIdFromKey(key)).accusers.set(state.self.id, bytes)
-  state.lastAccuseAt = now
-  pushAccusation(ctx, bytes, null)
-}
-
-/**
- * Weighs another member's accusation. Returns true when this node itself is accused and must refute.
- * @throws MalformedError when it does not decode.
- */
-export function receiveAccusation(ctx: Context, bytes: Uint8Array, source: string): boolean {
-  const { state, now } = ctx
-  const signed = signedAccusationFormat.decode(bytes)
-  const accusation = accusationFormat.decode(signed.body)
-  const by = peerIdFromKey(accusation.by)
-  const accuser = state.table.get(by)
-  if (by === state.self.id || accuser === undefined || accusation.issuedAt > now + SKEW_MS) return false
-  const fresh = accusation.subjects.filter((subject) => {
-    const id = peerIdFromKey(subject.key)
-    const row = state.table.get(id)
-    if (row === undefined || compareVersions(subject, row.verified.statement) !== 0) return false
-    if (id === state.self.id) return true
-    const verdict = verdictOf(state, id)
-    return (
-      verdict.state !== 'left' &&
-      verdict.accusers.size < ACCUSERS_MAX &&
-      !verdict.accusers.has(by) &&
-      isNews(verdict, by, accusation.issuedAt)
-    )
-  })
-  if (fresh.length === 0) return false
-  const verify = state.verify ?? verifyEd25519
-  if (!verify(accusation.by, signedMessage('accusation', state.root.meshId, signed.body), signed.signature))
-    return false
-  let accused = false
-  let told = false
-  for (const { key } of fresh) {
-    if (equalBytes(key, state.self.signer.publicKey)) accused = true
-    else {
-      const id = peerIdFromKey(key)
-      verdictOf(state, id).weighed.set(by, accusation.issuedAt)
-      if (believe(ctx, id, by, bytes)) told = true
-    }
-  }
-  if (told) pushAccusation(ctx, bytes, source)
-  return accused
-}
-
-/**
- * False for an accusation that was weighed before: signed words of one member about one version count once, even after the
- * accused was heard again, unless the accuser says them anew. Without it whoever kept them could raise the suspicion again and
- * again until the accused renews its record.
- */
-function isNews({ weighed }: Verdict, by: string, issuedAt: number): boolean {
-  const last = weighed.get(by)
-  return last === undefined ? weighed.size < WEIGHED_MAX : issuedAt > last
-}
-
-/** False when this node knows better: it then tells the accused, who refutes. */
-function believe(ctx: Context, id: string, by: string, bytes: Uint8Array): boolean {
   const { state, now } = ctx
   const verdict = verdictOf(state, id)
-  // Remembered even where it is not believed: should the own link fall silent too, it is the confirmation.
-  verdict.accusers.set(by, bytes)
-  const link = state.links.get(id)
-  if (link?.hello === true) {
-    probe(ctx, link)
-    if (now - link.lastHeard < OWN_EVIDENCE_MS && link.unansweredSince === null) {
-      send(ctx, id, { kind: KIND.records, authorities: [], entries: [], accusations: [bytes] })
-      return false
-    }
-  }
-  verdict.unvouched = false
-  if (verdict.state === 'dead') return true
-  if (verdict.deadline === null) verdict.deadline = now + SUSPICION_MS
+  state.toAccuse.add(id)
+  if (verdict.state === 'dead') return
+  beginSuspicion(ctx, id, now)
+  hold(ctx, id, 'suspect', reason)
+}
+
+/** Starts the time a member has to answer, unless it runs already. */
+export function beginSuspicion({ state }: Context, id: string, now: number): void {
+  verdictOf(state, id).suspectedAt ??= now
   state.suspicions.add(id)
-  hold(ctx, id, 'suspect', 'accused')
-  return true
 }
 
 /** How this node holds a neighbour, as its frames say it. */

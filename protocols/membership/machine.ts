@@ -1,25 +1,44 @@
 import { equalBytes } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import { verifyEntry } from '../registry/entry.ts'
-import { compareDigest, receiveItems, receiveSums, receiveWants, startExchange } from './anti-entropy.ts'
+import {
+  compareDigest,
+  refillBudget,
+  receiveItems,
+  receiveSums,
+  receiveWants,
+  startExchange,
+} from './anti-entropy.ts'
 import { carry, flushGossip } from './gossip.ts'
-import { accuse, heardFrom, heldOf, linkLost, tickLiveness } from './liveness.ts'
+import { accuse, tellAgain } from './accusations.ts'
+import { tickHeal } from './heal.ts'
+import { stalled } from './health.ts'
+import { expireRequests, receiveRelayed, receiveRequest } from './indirect.ts'
+import { dialFailed, heardFrom, heldOf, linkLost, tickLiveness, vouchedFor } from './liveness.ts'
 import {
   ANNOUNCE_INTERVAL_MS,
   CLOCK_WARNING_MS,
   HELLO_REPEAT_MS,
   HELLO_TIMEOUT_MS,
   LINKS_MAX,
+  PART_REPEAT_MS,
   PERSIST_MS,
+  STALL_HINT_MS,
   STALL_MS,
   SWEEP_MS,
+  TICK_MS,
 } from './limits.ts'
 import { chooseNeighbours } from './neighbours.ts'
 import { announceDue, announceSoon, incarnationStored, leave, replaceCredentials } from './own.ts'
+import { parts, tickParting } from './parting.ts'
 import { acknowledged, tickProbes } from './probing.ts'
-import { receiveRecords, report } from './receive.ts'
+import { receiveRecords } from './receive.ts'
+import { report } from './report.ts'
+import { digestOf } from './digest.ts'
+import { receiveRevocation, sweepRevocations } from './revocations.ts'
 import {
   archiveEntry,
+  forgetMember,
   ownRow,
   send,
   type Announcement,
@@ -31,6 +50,7 @@ import {
 import { frameFormat, HELD, KIND, packRecords, type Frame } from './wire.ts'
 
 export { createMembership } from './state.ts'
+export { digestOf } from './digest.ts'
 export type { Announcement, Archived, Effect, MembershipState } from './state.ts'
 
 /** What can happen to the machine. `peer` is a peer id proven by the connection. */
@@ -44,6 +64,8 @@ export type MembershipEvent =
   | { readonly type: 'credentials'; readonly credentials: Uint8Array }
   | { readonly type: 'incarnation-stored'; readonly incarnation: number }
   | { readonly type: 'leave' }
+  /** A revocation made on this node. */
+  | { readonly type: 'revoke'; readonly bytes: Uint8Array }
   /** Every `TICK_MS`. */
   | { readonly type: 'tick' }
 
@@ -56,17 +78,19 @@ export function step(state: MembershipState, event: MembershipEvent, now: number
       break
     case 'link-down': {
       const link = state.links.get(event.peer)
-      if (state.links.delete(event.peer) && link?.hello === true) linkLost(ctx, link)
+      // Who was asked to part and goes soon after does what it was asked.
+      const parted = link !== undefined && now - link.partAt < PART_REPEAT_MS
+      state.links.delete(event.peer)
+      if (link !== undefined && parted) part(ctx, link.id)
+      else if (link?.hello === true) linkLost(ctx, link)
       break
     }
     case 'frame':
       receiveFrame(ctx, event.peer, event.bytes)
       break
-    case 'dial-failed': {
-      const lost = state.lost.get(event.peer)
-      if (lost !== undefined) lost.refused = event.refused
+    case 'dial-failed':
+      dialFailed(ctx, event.peer, event.refused)
       break
-    }
     case 'announce':
       state.self.announcement = event.announcement
       announceSoon(ctx)
@@ -80,6 +104,9 @@ export function step(state: MembershipState, event: MembershipEvent, now: number
     case 'leave':
       leave(ctx)
       break
+    case 'revoke':
+      receiveRevocation(ctx, event.bytes, null)
+      break
     case 'tick':
       tick(ctx)
       break
@@ -90,11 +117,14 @@ export function step(state: MembershipState, event: MembershipEvent, now: number
 /** Peer ids this node should be linked to now. */
 export function wantedNeighbours(state: MembershipState, now: number): string[] {
   const candidates = []
-  for (const { id, place, down, verified } of state.table.rows()) {
-    if (id !== state.self.id && verified.statement.kind !== 'leave')
-      candidates.push({ id, place, dead: down })
+  for (const { id, place, verified } of state.table.rows()) {
+    if (id === state.self.id || verified.statement.kind === 'leave') continue
+    candidates.push({ id, place, dead: state.verdicts.get(id)?.state === 'dead' })
   }
-  return chooseNeighbours(ownRow(state).place, candidates, now)
+  const wanted = chooseNeighbours(ownRow(state).place, candidates, now)
+  // Whose link was lost is dialled until it is settled: the answer of its host is the quickest evidence.
+  for (const [id, { unreached }] of state.lost) if (!unreached) wanted.push(id)
+  return [...new Set(wanted)]
 }
 
 function linkUp(ctx: Context, peer: string, initiator: boolean): void {
@@ -116,6 +146,9 @@ function linkUp(ctx: Context, peer: string, initiator: boolean): void {
     differSince: null,
     recheckAt: null,
     lastAeAt: 0,
+    reunited: false,
+    begun: false,
+    partAt: 0,
     aeUntil: 0,
     accused: null,
   }
@@ -134,7 +167,7 @@ function sendHello(ctx: Context, link: Link): void {
     kind: KIND.hello,
     version: 1,
     clock: now,
-    digest: state.table.digest(),
+    digest: digestOf(state),
     held: heldOf(state, peer),
     heldIncarnation: row?.verified.statement.incarnation ?? 0,
     heldSeq: row?.verified.statement.seq ?? 0,
@@ -146,6 +179,12 @@ function close(ctx: Context, peer: string, code: string, text: string): void {
   ctx.state.links.delete(peer)
   ctx.out.push({ type: 'close', peer, code, text })
   report(ctx, peer, code, text)
+}
+
+/** Ends a link neither side needs; what carries it stays. */
+function part({ state, out }: Context, peer: string): void {
+  state.links.delete(peer)
+  out.push({ type: 'close', peer, code: 'link-limit', text: 'neither side needs the link' })
 }
 
 function receiveFrame(ctx: Context, peer: string, bytes: Uint8Array): void {
@@ -164,6 +203,8 @@ function receiveFrame(ctx: Context, peer: string, bytes: Uint8Array): void {
 
 function receiveHello(ctx: Context, link: Link, hello: Extract<Frame, { kind: typeof KIND.hello }>): void {
   const { state, now } = ctx
+  const before = state.table.get(link.id)?.verified.statement.incarnation
+  const wasDead = state.verdicts.get(link.id)?.state === 'dead'
   const received = receiveRecords(ctx, hello, link.id)
   const own = received.find(({ id }) => id === link.id)
   if (own === undefined) return close(ctx, link.id, 'hello-wrong-key', 'no entry of the peer itself')
@@ -173,13 +214,16 @@ function receiveHello(ctx: Context, link: Link, hello: Extract<Frame, { kind: ty
   }
   // The peer's link is newer than ours (its old stream ended, ours has not noticed): it needs our HELLO again.
   if (link.hello && now - link.helloSentAt >= HELLO_REPEAT_MS) sendHello(ctx, link)
+  const present = state.table.get(link.id)?.verified.statement.incarnation
+  const heldDead = hello.held === HELD.dead && hello.heldIncarnation === state.self.incarnation
+  link.reunited ||= heldDead || (wasDead && before === present)
   link.hello = true
   heardFrom(ctx, link)
   ctx.out.push({ type: 'changed', id: link.id })
   const { incarnation, seq } = state.self
   if (hello.held >= HELD.suspect && hello.heldIncarnation === incarnation && hello.heldSeq === seq)
     announceSoon(ctx)
-  if (equalBytes(hello.digest, state.table.digest())) return
+  if (equalBytes(hello.digest, digestOf(state))) return
   // At a join one side begins; the other looks again in two seconds.
   if (link.initiator) startExchange(ctx, link)
   else compareDigest(ctx, link, hello.digest)
@@ -192,7 +236,7 @@ function receive(ctx: Context, link: Link, frame: Exclude<Frame, { kind: typeof 
       send(ctx, link.id, {
         kind: KIND.ack,
         n: frame.n,
-        digest: ctx.state.table.digest(),
+        digest: digestOf(ctx.state),
         held: heldOf(ctx.state, link.id),
       })
       heldByOther(ctx, frame.held)
@@ -205,12 +249,22 @@ function receive(ctx: Context, link: Link, frame: Exclude<Frame, { kind: typeof 
       receiveRecords(ctx, frame, link.id)
       return
     case KIND.sums:
-      return receiveSums(ctx, link, frame.sums)
+      return receiveSums(ctx, link, frame.sums, frame.revoked)
     case KIND.items:
-      return receiveItems(ctx, link, frame.buckets, frame.items)
+      return receiveItems(ctx, link, frame)
     case KIND.difference:
       receiveRecords(ctx, frame, link.id)
       return receiveWants(ctx, link, frame.wants)
+    case KIND.part:
+      if (parts(ctx, link, () => wantedNeighbours(ctx.state, ctx.now))) part(ctx, link.id)
+      return
+    case KIND.request:
+      return receiveRequest(ctx, link, frame.n, frame.target)
+    case KIND.relayed: {
+      const heard = receiveRelayed(ctx, link, frame.n, frame.target)
+      if (heard !== null) vouchedFor(ctx, heard)
+      return
+    }
   }
 }
 
@@ -233,13 +287,19 @@ function tick(ctx: Context): void {
   const awayMs = now - state.lastTickAt
   state.lastTickAt = now
   if (Math.abs(awayMs) > STALL_MS) forgiveStall(ctx, awayMs)
+  if (Math.abs(awayMs) > TICK_MS + STALL_HINT_MS) stalled(ctx, Math.abs(awayMs) - TICK_MS)
+  expireRequests(ctx)
   for (const link of state.links.values()) {
     if (link.hello || now - link.upAt < HELLO_TIMEOUT_MS) continue
     close(ctx, link.id, 'hello-missing', `nothing for ${now - link.upAt} ms`)
   }
+  refillBudget(ctx, awayMs)
+  tickParting(ctx, () => wantedNeighbours(state, now))
   tickProbes(ctx)
   tickLiveness(ctx)
   if (state.toAccuse.size > 0 && now - state.lastAccuseAt >= ANNOUNCE_INTERVAL_MS) accuse(ctx)
+  tellAgain(ctx)
+  tickHeal(ctx)
   announceDue(ctx)
   flushGossip(ctx)
   if (now - state.lastPersistAt >= PERSIST_MS) saveEntries(ctx)
@@ -254,18 +314,27 @@ function forgiveStall({ state, now }: Context, awayMs: number): void {
     link.lastProbeAt = Math.min(link.lastProbeAt, now)
     link.lastAeAt = Math.min(link.lastAeAt, now)
     link.upAt = Math.min(link.upAt, now)
+    if (link.partAt > now) link.partAt = 0
     if (link.recheckAt !== null) link.recheckAt = Math.min(link.recheckAt, now)
     link.probes.clear()
   }
   for (const lost of state.lost.values()) lost.since = now
   for (const id of state.suspicions) {
     const verdict = state.verdicts.get(id)
-    if (verdict !== undefined && verdict.deadline !== null) verdict.deadline += awayMs
+    if (verdict !== undefined && verdict.suspectedAt !== null) verdict.suspectedAt += awayMs
   }
+  state.asked.clear()
+  state.requests.clear()
+  for (const verdict of state.verdicts.values())
+    if (verdict.vouchedAt !== null) verdict.vouchedAt = Math.min(verdict.vouchedAt, now)
   state.lastProbeAt = Math.min(state.lastProbeAt, now)
   state.lastAccuseAt = Math.min(state.lastAccuseAt, now)
   state.lastPersistAt = Math.min(state.lastPersistAt, now)
   state.lastSweepAt = Math.min(state.lastSweepAt, now)
+  state.healing.lastAt = Math.min(state.healing.lastAt, now)
+  if (state.healing.announceAt !== null) state.healing.announceAt = now
+  state.lastPartAt = Math.min(state.lastPartAt, now)
+  state.lastAeAt = Math.min(state.lastAeAt, now)
   state.self.announcedAt = Math.min(state.self.announcedAt, now)
 }
 
@@ -283,11 +352,9 @@ export function saveEntries({ state, now, out }: Context): void {
 function sweep(ctx: Context): void {
   const { state, now, out } = ctx
   state.lastSweepAt = now
+  sweepRevocations(ctx)
   for (const row of state.table.sweep(now, state.self.id)) {
-    state.verdicts.delete(row.id)
-    state.lost.delete(row.id)
-    state.suspicions.delete(row.id)
-    state.toAccuse.delete(row.id)
+    forgetMember(ctx, row.id)
     if (!archiveEntry(state, row.verified.entry, now)) out.push({ type: 'delete-entry', id: row.id })
     out.push({ type: 'changed', id: row.id })
   }

@@ -35,7 +35,8 @@ export function chooseNeighbours(self: Uint8Array, candidates: readonly Candidat
   return [...chosen]
 }
 
-function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
+/** XOR distance of two places. */
+export function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
   return a.map((byte, i) => byte ^ (b[i] as number))
 }
 

@@ -1,4 +1,5 @@
 import { PROBE_INTERVAL_MS, PROBE_REPEAT_MS } from './limits.ts'
+import { digestOf } from './digest.ts'
 import { send, type Context, type Link } from './state.ts'
 import { HELD, KIND } from './wire.ts'
 
@@ -19,7 +20,7 @@ export function probe(ctx: Context, link: Link): void {
   }
   link.probes.set(n, ctx.now)
   const held = link.accused === null ? HELD.alive : HELD.suspect
-  send(ctx, link.id, { kind: KIND.probe, n, digest: ctx.state.table.digest(), held })
+  send(ctx, link.id, { kind: KIND.probe, n, digest: digestOf(ctx.state), held })
 }
 
 /** One neighbour a second in turn, besides those that owe an answer or whose digest is to be looked at again. */

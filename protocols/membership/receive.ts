@@ -6,8 +6,12 @@ import type { ReplayReason } from '../replay/errors.ts'
 import type { TableRow } from '../registry/table.ts'
 import { statementFormat } from '../registry/wire.ts'
 import { carry, pushEntry } from './gossip.ts'
-import { hearsay, hold, receiveAccusation, recordRenewed, verdictOf } from './liveness.ts'
-import { REPORT_INTERVAL_MS, REPORTS_MAX, REPUSH_MAX } from './limits.ts'
+import { receiveAccusation, refuted } from './accusations.ts'
+import { hearsay, hold, recordRenewed, verdictOf } from './liveness.ts'
+import { receiveHeal } from './heal.ts'
+import { receiveRevocation } from './revocations.ts'
+import { REPUSH_MAX } from './limits.ts'
+import { report } from './report.ts'
 import { announceSoon, receiveOwn } from './own.ts'
 import { emit, send, type Context } from './state.ts'
 import { KIND, packRecords, unpackRecords, type CarriedEntry, type Records } from './wire.ts'
@@ -22,6 +26,8 @@ export type Received =
  * @throws MalformedError when the frame contradicts itself.
  */
 export function receiveRecords(ctx: Context, records: Records, source: string): Received[] {
+  for (const bytes of records.revocations) receiveRevocation(ctx, bytes, source)
+  for (const bytes of records.heals) receiveHeal(ctx, bytes, source)
   const carried = unpackRecords(records)
   const received = carried.map((entry) => receiveEntry(ctx, entry, source, carried.length <= REPUSH_MAX))
   let accused = false
@@ -68,6 +74,7 @@ function receiveEntry(ctx: Context, carried: CarriedEntry, source: string, push:
     return { outcome: 'refused', id, code: 'table-full', text: `${state.table.size} members` }
   }
   if (outcome === 'unchanged') return { outcome: 'held', id }
+  if (outcome === 'newer' && row?.verified.statement.incarnation === statement.incarnation) refuted(ctx, id)
   taken(ctx, id, outcome, carried)
   if (push) pushEntry(ctx, id, outcome !== 'newer', source)
   return { outcome: 'taken', id }
@@ -118,14 +125,4 @@ function undercuts({ state, now }: Context, id: string, statement: Statement): R
 function returnNewer(ctx: Context, row: TableRow): void {
   for (const records of packRecords([carry(row, true)], []))
     send(ctx, row.id, { kind: KIND.records, ...records })
-}
-
-/** Reports a refusal, the same one of the same peer once a minute. */
-export function report(ctx: Context, peer: string, code: string, text: string): void {
-  const { reports } = ctx.state
-  const key = `${peer} ${code}`
-  if (ctx.now - (reports.get(key) ?? -Infinity) < REPORT_INTERVAL_MS) return
-  if (reports.size >= REPORTS_MAX) reports.clear()
-  reports.set(key, ctx.now)
-  emit(ctx, { kind: 'membership.refused', severity: 'warning', peer, reason: code, text })
 }

@@ -1,8 +1,11 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
+import { toHex } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import { cborFormat, row, uint } from '../common/format.ts'
 import type { Clock, EmitEvent, Random, Signer, Store, Timers } from '../common/ports.ts'
+import { sha256 } from '../common/signing.ts'
 import type { Revoked } from '../admission/certificates.ts'
+import type { RevocationSet } from '../admission/revocation.ts'
 import { id8Of, type Root } from '../admission/root.ts'
 import type { MemberRole } from '../admission/wire.ts'
 import { signRegistration } from '../registry/entry.ts'
@@ -10,7 +13,7 @@ import { RegistryError } from '../registry/errors.ts'
 import { MEMBERS_MAX } from '../registry/limits.ts'
 import type { TableRow } from '../registry/table.ts'
 import { entryFormat, type MemberEntry, type Registration } from '../registry/wire.ts'
-import { STREAM_RETRY_MS, TICK_MS } from './limits.ts'
+import { PARTED_RETRY_MS, STREAM_RETRY_MS, REVOKED_TOLD_MS, TICK_MS } from './limits.ts'
 import {
   createMembership,
   saveEntries,
@@ -43,6 +46,12 @@ export interface MemberView {
   readonly self: boolean
 }
 
+/** Whose certificate ended early; `serial` null for all of the key. */
+export interface RevokedCertificate {
+  readonly key: Uint8Array
+  readonly serial: Uint8Array | null
+}
+
 /** The part of libp2p the service needs. */
 export type MembershipNetwork = Pick<
   Libp2p,
@@ -65,10 +74,13 @@ export interface MembershipInit {
   readonly emit: EmitEvent
   readonly authorityReachable: () => boolean
   readonly revoked?: Revoked
+  /** Shared with whoever checks certificates. Filled from the store at the start (`rev/<hash>`), and by what is heard. */
+  readonly revocations?: RevocationSet
 }
 
 const INCARNATION_KEY = 'membership/incarnation'
 const ENTRY_PREFIX = 'm/'
+const REVOCATION_PREFIX = 'rev/'
 const incarnationFormat = cborFormat('incarnation', row({ incarnation: uint() }), 16)
 /** For sizing an announcement: a number of full width. */
 const WIDE = 2 ** 40
@@ -89,8 +101,11 @@ export class MembershipService {
   readonly #protocol: string
   readonly #streams: NeighbourStreams
   readonly #listeners = new Set<(ids: readonly string[]) => void>()
+  readonly #revokedListeners = new Set<(revoked: RevokedCertificate) => void>()
   readonly #writes = new Set<Promise<void>>()
   readonly #opening = new Set<Connection>()
+  /** Connections without a link because neither side needed it. */
+  readonly #parted = new WeakSet<Connection>()
   /** What is to be announced, before addresses that do not fit are left out. */
   #wanted: Announcement
   #state: MembershipState | null = null
@@ -122,6 +137,7 @@ export class MembershipService {
     const stored = await this.#storedIncarnation()
     const incarnation = Math.max(stored + 1, clock.now())
     await store.put(INCARNATION_KEY, incarnationFormat.encode({ incarnation }), { sync: true })
+    await this.#loadRevocations()
     const entries = await this.#storedEntries()
     const announcement = fitted(this.#wanted, this.#init, 0)
     this.#state = createMembership({ ...this.#init, announcement, incarnation, stored: entries }, clock.now())
@@ -168,6 +184,18 @@ export class MembershipService {
   /** Takes renewed credentials of this node and spreads them. */
   renew(credentials: Uint8Array): void {
     this.#step({ type: 'credentials', credentials })
+  }
+
+  /** Takes a revocation made on this node: stores it, cuts whom it names, tells everybody. Refusals are events. */
+  revoke(bytes: Uint8Array): void {
+    this.#started()
+    this.#step({ type: 'revoke', bytes })
+  }
+
+  /** Calls back for every certificate that is revoked from now on; returns the way to stop it. */
+  onRevoked(listener: (revoked: RevokedCertificate) => void): () => void {
+    this.#revokedListeners.add(listener)
+    return () => this.#revokedListeners.delete(listener)
   }
 
   /** Tells the machine of a failed dial, by the reconnect loop. `refused`: the host is up, nothing listens. */
@@ -224,6 +252,11 @@ export class MembershipService {
   #openStream(connection: Connection): void {
     if (connection.direction !== 'outbound' || connection.status !== 'open' || this.#stopping) return
     if (this.#opening.has(connection) || this.#streams.covers(connection)) return
+    if (this.#parted.has(connection) && !this.wantedNeighbours().includes(connection.remotePeer.toString())) {
+      this.#init.timers.after(PARTED_RETRY_MS, () => this.#openStream(connection))
+      return
+    }
+    this.#parted.delete(connection)
     this.#opening.add(connection)
     void this.#tryOpen(connection)
   }
@@ -262,12 +295,7 @@ export class MembershipService {
           this.#streams.send(effect.peer, effect.frame)
           break
         case 'close':
-          // At the limit only the link goes: the connection may carry a service.
-          this.#streams.close(
-            effect.peer,
-            new Error(`${effect.code}: ${effect.text}`),
-            effect.code !== 'link-limit',
-          )
+          this.#close(effect)
           break
         case 'store-incarnation':
           this.#storeIncarnation(effect.incarnation)
@@ -278,6 +306,17 @@ export class MembershipService {
         case 'delete-entry':
           this.#write(this.#init.store.delete(ENTRY_PREFIX + effect.id))
           break
+        case 'store-revocation': {
+          const put = this.#init.store.put(revocationKey(effect.bytes), effect.bytes, { sync: true })
+          this.#write(put)
+          break
+        }
+        case 'delete-revocation':
+          this.#write(this.#init.store.delete(revocationKey(effect.bytes)))
+          break
+        case 'revoked':
+          for (const listener of this.#revokedListeners) listener({ key: effect.key, serial: effect.serial })
+          break
         case 'changed':
           changed.add(effect.id)
           break
@@ -287,6 +326,32 @@ export class MembershipService {
       }
     }
     if (changed.size > 0) for (const listener of this.#listeners) listener([...changed])
+  }
+
+  #rememberParted(peer: string): void {
+    for (const connection of this.#init.network.getConnections())
+      if (connection.remotePeer.toString() === peer) this.#parted.add(connection)
+  }
+
+  /** Also those that carry no link of ours. */
+  #close({ peer, code, text }: Extract<Effect, { type: 'close' }>): void {
+    const reason = new Error(`${code}: ${text}`)
+    if (code === 'revoked') {
+      // The revocation itself is still on its way there, so that its owner learns why. Nothing it says is heard any more.
+      this.#init.timers.after(REVOKED_TOLD_MS, () => {
+        this.#streams.close(peer, reason, true)
+        this.#abortConnections(peer, text)
+      })
+      return
+    }
+    // At the limit only the link goes: the connection may carry a service.
+    this.#streams.close(peer, reason, code !== 'link-limit')
+    if (code === 'link-limit') this.#rememberParted(peer)
+  }
+
+  #abortConnections(peer: string, text: string): void {
+    for (const connection of this.#init.network.getConnections())
+      if (connection.remotePeer.toString() === peer) connection.abort(new Error(`revoked: ${text}`))
   }
 
   #storeIncarnation(incarnation: number): void {
@@ -325,6 +390,18 @@ export class MembershipService {
     }
   }
 
+  async #loadRevocations(): Promise<void> {
+    const { revocations, store, emit } = this.#init
+    if (revocations === undefined) return
+    for await (const [key, bytes] of store.entries(REVOCATION_PREFIX)) {
+      const restored = revocations.restore(bytes)
+      if (restored.outcome !== 'refused') continue
+      const { code, text } = restored
+      emit({ kind: 'membership.stored-entry-dropped', severity: 'warning', reason: code, text })
+      await store.delete(key)
+    }
+  }
+
   async #storedEntries(): Promise<MemberEntry[]> {
     const { store, emit } = this.#init
     const entries: MemberEntry[] = []
@@ -350,6 +427,10 @@ export class MembershipService {
     if (this.#state === null) throw new Error('membership is not started')
     return this.#state
   }
+}
+
+function revocationKey(bytes: Uint8Array): string {
+  return REVOCATION_PREFIX + toHex(sha256(bytes))
 }
 
 function viewOf(state: MembershipState, { id, key, verified }: TableRow): MemberView {

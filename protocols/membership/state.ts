@@ -1,6 +1,7 @@
 import type { EventInput, Random, Signer, Verify } from '../common/ports.ts'
 import { KithError, MalformedError } from '../common/errors.ts'
 import { AuthorityCache, type Member, type Revoked } from '../admission/certificates.ts'
+import type { RevocationSet } from '../admission/revocation.ts'
 import type { Root } from '../admission/root.ts'
 import { decodeStatement, signRegistration, verifyEntry } from '../registry/entry.ts'
 import { AuthorWindow } from '../replay/author-window.ts'
@@ -13,7 +14,10 @@ import {
   type Registration,
 } from '../registry/wire.ts'
 import { MembershipError } from './errors.ts'
-import { ENDED_MAX, GOSSIP_BYTES_PER_TICK } from './limits.ts'
+import { newHealing, type Healing } from './heal-state.ts'
+import { newHealth, type LocalHealth } from './health.ts'
+import type { Asked, Request } from './indirect.ts'
+import { AE_BURST_BYTES, ENDED_MAX, GOSSIP_BYTES_PER_TICK } from './limits.ts'
 import { frameFormat, type Frame } from './wire.ts'
 
 /** What a node says of itself besides what the machine fills in. */
@@ -39,12 +43,19 @@ export interface Verdict {
   lastSeen: number | null
   /** Accusations of the present version, by the accuser's peer id. */
   readonly accusers: Map<string, Uint8Array>
+  /** Those of the accusers that saw the redial refused. */
+  readonly refused: Set<string>
   /** Date of the last accusation of the present version that was weighed, by accuser: an older copy is a replay. */
   readonly weighed: Map<string, number>
-  /** When a suspicion by others becomes death. */
-  deadline: number | null
+  /** When the last of them was heard, and whether all were pushed once more since. */
+  accusedAt: number
+  toldAgain: boolean
+  /** Since when the present suspicion runs; how long it takes depends on the accusers. */
+  suspectedAt: number | null
   /** True until anybody, the member or a neighbour, says anything about it in this run. */
   unvouched: boolean
+  /** When another member last passed on a sign of life we could not hear ourselves. */
+  vouchedAt: number | null
 }
 
 /** An open stream to a neighbour. Times in ms. */
@@ -63,10 +74,22 @@ export interface Link {
   differSince: number | null
   recheckAt: number | null
   lastAeAt: number
+  /** True when one of the two held the other dead, in its present run, until this link came up. */
+  reunited: boolean
+  /** True when the last exchange was begun by us. */
+  begun: boolean
+  /** When we asked it to part, 0 for never. */
+  partAt: number
   /** Wants and items are expected until then. */
   aeUntil: number
   /** Version we accused and that has not been refuted yet: the next probe asks for a refutation. */
   accused: Version | null
+}
+
+/** Accusations of one member that were refuted. Times in ms. */
+export interface Refuted {
+  times: number[]
+  ignoredUntil: number
 }
 
 /** A neighbour whose link ended: for a while this node is its witness. */
@@ -74,6 +97,8 @@ export interface Lost {
   since: number
   refused: boolean
   accused: boolean
+  /** There never was a link in this time, dials fail: weaker evidence. */
+  readonly unreached: boolean
   /** A newer record came in while the link was away; the second one ends our witness. */
   renewed: boolean
 }
@@ -82,7 +107,8 @@ export interface Lost {
 export type GossipItem =
   | { readonly type: 'entry'; readonly id: string; readonly full: boolean; readonly source: string | null }
   | {
-      readonly type: 'accusation'
+      readonly type: 'notice'
+      readonly field: 'accusations' | 'heals'
       readonly bytes: Uint8Array
       readonly source: string | null
       readonly own: boolean
@@ -117,6 +143,11 @@ export type Effect =
   | { readonly type: 'store-incarnation'; readonly incarnation: number }
   | { readonly type: 'store-entry'; readonly id: string; readonly entry: MemberEntry }
   | { readonly type: 'delete-entry'; readonly id: string }
+  /** Write synchronously. */
+  | { readonly type: 'store-revocation'; readonly bytes: Uint8Array }
+  | { readonly type: 'delete-revocation'; readonly bytes: Uint8Array }
+  /** A certificate is believed no longer, or with `serial` null none of the key; everything of its owner is to be cut. */
+  | { readonly type: 'revoked'; readonly key: Uint8Array; readonly serial: Uint8Array | null }
   /** What `members()` shows of this member changed. */
   | { readonly type: 'changed'; readonly id: string }
   | { readonly type: 'emit'; readonly event: EventInput }
@@ -147,11 +178,22 @@ export interface MembershipState {
   readonly archive: Map<string, Archived>
   /** Last versions of members that left the table: nothing older of them may come back while its own lease would last. */
   readonly ended: AuthorWindow
+  /** Silent members others were asked about, and what others asked us. */
+  readonly asked: Map<string, Asked>
+  readonly requests: Map<string, Request>
+  readonly health: LocalHealth
+  readonly healing: Healing
+  readonly revocations: RevocationSet | undefined
+  /** When accusations of a member, alone with them, were refuted, and until when it is ignored. */
+  readonly refuted: Map<string, Refuted>
   /** Members with a running suspicion. */
   readonly suspicions: Set<string>
   readonly toAccuse: Set<string>
   readonly gossip: Map<string, GossipItem>
   gossipTokens: number
+  /** Bytes anti-entropy may send now; one frame may overdraw it. */
+  aeTokens: number
+  lastAeAt: number
   gossipDropped: number
   readonly unsaved: Set<string>
   readonly reports: Map<string, number>
@@ -164,6 +206,7 @@ export interface MembershipState {
   lastAccuseAt: number
   lastPersistAt: number
   lastSweepAt: number
+  lastPartAt: number
 }
 
 /** What a machine starts from. */
@@ -180,6 +223,8 @@ export interface MembershipConfig {
   /** False while no admit authority can be reached (grace rule). */
   readonly authorityReachable: () => boolean
   readonly revoked?: Revoked | undefined
+  /** Shared with whoever checks certificates; the machine adds what it hears. */
+  readonly revocations?: RevocationSet | undefined
   readonly verify?: Verify | undefined
 }
 
@@ -197,7 +242,8 @@ export interface Context {
 export function createMembership(config: MembershipConfig, now: number): MembershipState {
   const bootNonce = config.random.bytes(8)
   const cache = new AuthorityCache()
-  const base = { root: config.root, now, revoked: config.revoked, verify: config.verify, cache }
+  const revoked = revokedBy(config)
+  const base = { root: config.root, now, revoked, verify: config.verify, cache }
   const registration = ownRegistration(config.signer.publicKey, config, 0, bootNonce, now)
   const statement = signRegistration(registration, config.root.meshId, config.signer)
   const entry: MemberEntry = { kind: 'registration', statement, credentials: config.credentials }
@@ -213,7 +259,7 @@ export function createMembership(config: MembershipConfig, now: number): Members
     root: config.root,
     random: config.random,
     verify: config.verify,
-    revoked: config.revoked,
+    revoked,
     authorityReachable: config.authorityReachable,
     cache,
     self: {
@@ -242,10 +288,18 @@ export function createMembership(config: MembershipConfig, now: number): Members
       futureMs: SKEW_MS,
       windowBits: 0,
     }),
+    asked: new Map(),
+    requests: new Map(),
+    health: newHealth(now),
+    healing: newHealing(),
+    revocations: config.revocations,
+    refuted: new Map(),
     suspicions: new Set(),
     toAccuse: new Set(),
     gossip: new Map(),
     gossipTokens: GOSSIP_BYTES_PER_TICK,
+    aeTokens: AE_BURST_BYTES,
+    lastAeAt: 0,
     gossipDropped: 0,
     unsaved: new Set(),
     reports: new Map(),
@@ -258,9 +312,28 @@ export function createMembership(config: MembershipConfig, now: number): Members
     lastAccuseAt: 0,
     lastPersistAt: now,
     lastSweepAt: now,
+    lastPartAt: now,
   }
   for (const stored of config.stored) restore(state, stored, now)
   return state
+}
+
+function revokedBy({ revoked, revocations }: MembershipConfig): Revoked | undefined {
+  if (revocations === undefined) return revoked
+  return (member) => revocations.isRevoked(member) || revoked?.(member) === true
+}
+
+/** Drops everything held about a member; its link and its entry in the store are the caller's. */
+export function forgetMember({ state }: Context, id: string): void {
+  state.table.delete(id)
+  state.verdicts.delete(id)
+  state.lost.delete(id)
+  state.suspicions.delete(id)
+  state.toAccuse.delete(id)
+  state.asked.delete(id)
+  state.archive.delete(id)
+  state.unsaved.delete(id)
+  state.gossip.delete(`e${id}`)
 }
 
 /** Takes an entry of an earlier run: into the table while its lease stands, else into the archive while its certificate does. */
@@ -342,7 +415,18 @@ export function ownRegistration(
 
 /** A verdict without any evidence. */
 export function newVerdict(state: MemberState): Verdict {
-  return { state, lastSeen: null, accusers: new Map(), weighed: new Map(), deadline: null, unvouched: false }
+  return {
+    state,
+    lastSeen: null,
+    accusers: new Map(),
+    refused: new Set(),
+    weighed: new Map(),
+    accusedAt: 0,
+    toldAgain: false,
+    suspectedAt: null,
+    unvouched: false,
+    vouchedAt: null,
+  }
 }
 
 /** The row of this node itself. */

@@ -266,7 +266,7 @@ export class LabNode {
   /** `kith up` with these flags; resolves with what it prints when ready, rejects with its stderr when it ends before. */
   async up(...flags: readonly string[]): Promise<Ready> {
     const args = ['up', '--data', this.data, '--json', ...flags]
-    const program = this.#lab.start(this.machine, process.execPath, mainArguments(args))
+    const program = this.#lab.start(this.machine, process.execPath, kithArguments(args))
     this.#program = program
     const late = setTimeout(() => program.child.kill('SIGKILL'), START_TIMEOUT_MS)
     try {
@@ -310,7 +310,7 @@ export class LabNode {
     return this.#lab.start(
       this.machine,
       process.execPath,
-      mainArguments([...args, '--data', this.data, '--json']),
+      kithArguments([...args, '--data', this.data, '--json']),
     )
   }
 
@@ -363,10 +363,11 @@ export function runKith(
   options: RunOptions = {},
   machine?: string,
 ): Promise<Finished> {
-  return lab.run(machine, process.execPath, mainArguments(args), options)
+  return lab.run(machine, process.execPath, kithArguments(args), options)
 }
 
-function mainArguments(args: readonly string[]): string[] {
+/** What Node is started with for a verb of the real command. */
+export function kithArguments(args: readonly string[]): string[] {
   return [...RUNTIME_FLAGS, MAIN, ...args]
 }
 

@@ -71,14 +71,22 @@ async function up(
   })
   process.umask(0o077) // whatever the database or a library creates is the owner's alone
   const { startNode } = await import('../../compose.ts') // libp2p and all: the other verbs do without
-  const node = await startNode({
+  const starting = startNode({
     data,
     loaded,
     isTerminal: process.stderr.isTTY === true,
+    signal,
     ...(options.create === undefined ? {} : { create: options.create }),
     ...(options.join === undefined ? {} : { join: await readInviteArgument(options.join) }),
     ...(defaultMesh === undefined ? {} : { createIfNone: defaultMesh }),
   })
+  let node: Awaited<typeof starting>
+  try {
+    node = await starting
+  } catch (error) {
+    if (error === signal.reason) return // stopped while its join waited for approval
+    throw error
+  }
   const ready = node.ready()
   out.show(ready, () => readyText(ready, hasDisplay()))
   if (!signal.aborted)

@@ -1,5 +1,6 @@
 import type { Route } from '../route.ts'
 import { eventRoutes } from './events.ts'
+import { memberRoutes } from './members.ts'
 import { nodeRoutes } from './node.ts'
 import { peerRoutes } from './peers.ts'
 import { serviceRoutes } from './services.ts'
@@ -9,6 +10,7 @@ import { sessionRoutes } from './sessions.ts'
 export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...peerRoutes,
+  ...memberRoutes,
   ...serviceRoutes,
   ...eventRoutes,
   ...sessionRoutes,

@@ -1,7 +1,7 @@
 import { KithError } from '../../../protocols/common/errors.ts'
 import type { EventInput } from '../../../protocols/common/ports.ts'
 import type { ChangeTopic, Control } from '../../../node/api/control.ts'
-import type { LogEvent, Peer, Service, Status } from '../../../node/api/schemas.ts'
+import type { AuthorityRow, LogEvent, MemberRow, Peer, Service, Status } from '../../../node/api/schemas.ts'
 
 const PEER_IDS = [
   '12D3KooWGRUVhTuVYp7fCnCKSPBJFhLWDMJZwvCNnZxcXhQhUQ6e',
@@ -21,6 +21,7 @@ export class FakeControl implements Control {
   statusNow: Status
   peersNow: Peer[]
   servicesNow: Service[]
+  membersNow: MemberRow[] = meshMembers()
   mintLink: () => { url: string; expires: number } = () => {
     throw new KithError('ui-off', 'The dashboard is not running.')
   }
@@ -113,6 +114,63 @@ export class FakeControl implements Control {
     this.statusNow = meshStatus()
     this.change('status')
     return this.statusNow
+  }
+
+  members(): MemberRow[] {
+    return this.membersNow
+  }
+
+  async revoke(input: Parameters<Control['revoke']>[0]): ReturnType<Control['revoke']> {
+    this.calls.push(['revoke', input])
+    const member = this.membersNow.find(({ id, name }) => id === input.peer || name === input.peer)
+    if (member === undefined) throw new KithError('peer-unknown', `No member is called "${input.peer}"`)
+    if (member.self) throw new KithError('revoke-self', 'That is this node.')
+    const added = member.revoked === null
+    member.state = 'revoked'
+    member.revoked ??= { at: 1_800_000_000_000, reason: input.reason, by: PEER_IDS[0]! }
+    return { id: member.id, name: member.name, added, authority: member.authority !== null }
+  }
+
+  async approve(input: Parameters<Control['approve']>[0]): ReturnType<Control['approve']> {
+    this.calls.push(['approve', input])
+    const index = this.membersNow.findIndex(({ name, state }) => state === 'pending' && name === input.peer)
+    const [waiting] = index === -1 ? [] : this.membersNow.splice(index, 1)
+    if (waiting === undefined) throw new KithError('join-not-pending', `No join of "${input.peer}" waits.`)
+    return { id: waiting.id, name: input.peer, approved: !input.deny }
+  }
+
+  authorities(): AuthorityRow[] {
+    return [
+      {
+        id: PEER_IDS[0]!,
+        name: 'attic',
+        roles: ['admit', 'revoke'],
+        expires: Date.now() + 100.5 * 86_400_000,
+        self: false,
+      },
+    ]
+  }
+
+  async addAuthority(input: Parameters<Control['addAuthority']>[0]): ReturnType<Control['addAuthority']> {
+    this.calls.push(['addAuthority', input])
+    if (input.peer === 'nobody') throw new KithError('peer-unknown', 'No member is called "nobody"')
+    const request = input.request ? 'kith-root-request:abc' : null
+    const state = input.request ? 'request' : input.peer === 'phone' ? 'waiting' : 'done'
+    return { act: 'add', id: PEER_IDS[0]!, name: input.peer, state, request }
+  }
+
+  async retireAuthority(
+    input: Parameters<Control['retireAuthority']>[0],
+  ): ReturnType<Control['retireAuthority']> {
+    this.calls.push(['retireAuthority', input])
+    const request = input.request ? 'kith-root-request:abc' : null
+    const state = input.request ? 'request' : 'done'
+    return { act: 'retire', id: PEER_IDS[0]!, name: input.peer, state, request }
+  }
+
+  async signedAct(input: Parameters<Control['signedAct']>[0]): ReturnType<Control['signedAct']> {
+    this.calls.push(['signedAct', input])
+    return { act: 'add', id: PEER_IDS[0]!, name: 'attic', state: 'done', request: null }
   }
 
   async invite(input: Parameters<Control['invite']>[0]): ReturnType<Control['invite']> {
@@ -383,4 +441,34 @@ function serviceOf(name: string, target: string, allowed: string[]): Service {
     local: true,
     target,
   }
+}
+
+function meshMembers(): MemberRow[] {
+  const row: MemberRow = {
+    id: PEER_IDS[0]!,
+    name: 'attic',
+    roles: ['relay'],
+    tags: ['web'],
+    state: 'alive',
+    self: false,
+    certificate: { serial: '00', issuer: PEER_IDS[0]!, expires: Date.now() + 10.5 * 86_400_000 },
+    authority: { roles: ['admit', 'revoke'], expires: Date.now() + 100 * 86_400_000 },
+    revoked: null,
+    pendingSince: null,
+  }
+  const none = { roles: [], tags: [], authority: null }
+  return [
+    row,
+    { ...row, ...none, id: PEER_IDS[1]!, name: 'here', self: true },
+    { ...row, ...none, id: PEER_IDS[2]!, name: 'phone' },
+    {
+      ...row,
+      ...none,
+      id: PEER_IDS[3]!,
+      name: 'guest',
+      state: 'pending',
+      certificate: null,
+      pendingSince: Date.now() - 65_000,
+    },
+  ]
 }

@@ -24,6 +24,11 @@ const BODIES: Readonly<Record<string, unknown>> = {
   '/api/v1/join': { invite: 'kith://join/abc' },
   '/api/v1/ping': { peer: 'attic', count: 1 },
   '/api/v1/forwards': { name: 'wiki' },
+  '/api/v1/revocations': { peer: 'phone' },
+  '/api/v1/approvals': { peer: 'guest' },
+  '/api/v1/authorities': { peer: 'attic' },
+  '/api/v1/authorities/retire': { peer: 'attic' },
+  '/api/v1/authorities/signed': { signed: 'kith-root-signed:abc' },
 }
 
 function post(path: string, body: unknown, headers: Record<string, string> = {}): Call {

@@ -124,6 +124,7 @@ function openIssuer(
     random,
     emit: (event) => events.push(event),
     nameTaken: taken,
+    isRevoked: () => false,
     bootstrap: () => [`/ip4/192.0.2.9/tcp/4701/p2p/${peerIdFromKey(signer.publicKey)}`, 'nonsense'],
   })
 }

@@ -26,6 +26,7 @@ async function makeIssuer(store: Store) {
     emit: () => undefined,
     nameTaken: () => false,
     bootstrap: () => [],
+    isRevoked: () => false,
   })
   const invite = (uses: number) =>
     issuer.invite({ name: null, roles: [], tags: [], uses, ttlMs: 60_000, bootstrap: [DOOR], reach: 'lan' })
@@ -80,4 +81,78 @@ test('a joiner whose clock is wrong is told so, and not that the issuer cannot b
     exchange: () => Promise.reject(new ChannelError('clock-skew', 'The clocks differ by 600 s')),
   })
   await t.throwsAsync(joining, { code: 'clock-skew', message: /600 s/ })
+})
+
+test('a joiner waits until it is approved, asks again by itself, and stops when it is denied', async (t) => {
+  const store = memoryStore()
+  const { mesh, issuer } = await makeIssuer(store)
+  const { text } = await issuer.invite({
+    name: null,
+    roles: [],
+    tags: [],
+    uses: 2,
+    ttlMs: 60_000,
+    bootstrap: [DOOR],
+    reach: 'lan',
+    approve: true,
+  })
+  const pauses: (() => void)[] = []
+  const join = (name: string, signal?: AbortSignal) => {
+    const signer = ed25519Signer(mesh.random.bytes(32))
+    const waits: string[] = []
+    let asked = 0
+    const joined = joinMesh({
+      invite: text,
+      signer,
+      name,
+      store: memoryStore(),
+      clock,
+      random: mesh.random,
+      // The timeouts of exchanges are cancelled; what is left runs a pause.
+      timers: {
+        every: () => () => undefined,
+        after: (_ms, run) => {
+          pauses.push(run)
+          return () => void pauses.splice(pauses.indexOf(run), 1)
+        },
+      },
+      exchange: (_door, request) => {
+        asked++
+        return asked === 2 ? Promise.reject(new Error('door away')) : issuer.redeem(request)
+      },
+      waiting: (why) => waits.push(why),
+      ...(signal === undefined ? {} : { signal }),
+    })
+    joined.catch(() => undefined)
+    return { joined, waits, key: signer.publicKey }
+  }
+  const turn = async (): Promise<void> => {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => void setImmediate(resolve))
+    pauses.splice(0).forEach((run) => run())
+  }
+  const good = join('good')
+  await turn()
+  await turn() // the door is away: it waits on
+  t.deepEqual(
+    issuer.pending().map(({ name }) => name),
+    ['good'],
+  )
+  t.is(await issuer.approve(good.key), 'good')
+  await turn()
+  t.is((await good.joined).member.name, 'good')
+  t.is(good.waits.length, 1)
+  await t.throwsAsync(issuer.approve(good.key), { code: 'join-not-pending' })
+
+  const bad = join('bad')
+  await turn()
+  t.is(await issuer.deny(bad.key), 'bad')
+  await turn()
+  await turn()
+  await t.throwsAsync(bad.joined, { code: 'join-denied' })
+
+  const stopping = new AbortController()
+  const stopped = join('stopped', stopping.signal)
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => void setImmediate(resolve))
+  stopping.abort(new Error('stopping'))
+  await t.throwsAsync(stopped.joined, { message: 'stopping' })
 })

@@ -1,7 +1,18 @@
 import test from 'ava'
 import { peerIdFromKey } from '../../../protocols/common/peer-id.ts'
 import { ed25519Signer, signedMessage } from '../../../protocols/common/signing.ts'
-import { AE_INTERVAL_MS, AE_ITEMS_MAX, FRAME_BYTES_MAX } from '../../../protocols/membership/limits.ts'
+import {
+  AE_BYTES_PER_S,
+  AE_INTERVAL_MS,
+  AE_ITEMS_MAX,
+  FRAME_BYTES_MAX,
+  IGNORED_MS,
+  HEALERS_MAX,
+  REFUTED_MAX,
+  REFUTED_MEMBERS_MAX,
+  REFUTED_ONCE_MS,
+  REQUESTS_MAX,
+} from '../../../protocols/membership/limits.ts'
 import {
   createMembership,
   step,
@@ -11,9 +22,12 @@ import {
 import {
   accusationFormat,
   frameFormat,
+  healFormat,
   KIND,
+  noRecords,
   packRecords,
   signedAccusationFormat,
+  signedHealFormat,
   unpackRecords,
   type Frame,
 } from '../../../protocols/membership/wire.ts'
@@ -46,7 +60,7 @@ test('a neighbour that asks about every bucket and names 850 strangers gets fram
     const credentials = mesh.admit(signer.publicKey, name)
     return { signer, id: name, entry: { kind: 'registration' as const, statement, credentials } }
   }
-  const members = Array.from({ length: 60 }, (_, i) => entryOf(`m${i}`))
+  const members = Array.from({ length: 30 }, (_, i) => entryOf(`m${i}`))
   const self = ed25519Signer(mesh.random.bytes(32))
   const state = createMembership(
     {
@@ -85,9 +99,14 @@ test('a neighbour that asks about every bucket and names 850 strangers gets fram
     NOW,
   )
   const later = NOW + AE_INTERVAL_MS
-  send({ kind: KIND.sums, sums: new Uint8Array(2048) }, later)
+  send({ kind: KIND.sums, sums: new Uint8Array(2048), revoked: new Uint8Array(8) }, later)
   const items = Array.from({ length: AE_ITEMS_MAX }, () => mesh.random.bytes(16))
-  t.notThrows(() => send({ kind: KIND.items, buckets: new Uint8Array(32).fill(255), items }, later))
+  t.notThrows(() =>
+    send(
+      { kind: KIND.items, buckets: new Uint8Array(32).fill(255), items, revoked: new Uint8Array(8) },
+      later,
+    ),
+  )
   const frames = out.flatMap((effect) => (effect.type === 'send' ? [effect.frame] : []))
   t.true(frames.every((frame) => frame.length <= FRAME_BYTES_MAX))
   const answers = frames.map((bytes) => frameFormat.decode(bytes))
@@ -96,6 +115,22 @@ test('a neighbour that asks about every bucket and names 850 strangers gets fram
     frame.kind === KIND.difference || frame.kind === KIND.records ? unpackRecords(frame) : [],
   )
   t.true(told.length >= members.length)
+
+  // The budget is spent: nothing but the answer itself, until it has filled again.
+  const asked = (at: number): number => {
+    out.length = 0
+    send({ kind: KIND.sums, sums: new Uint8Array(2048), revoked: new Uint8Array(8) }, at)
+    send({ kind: KIND.items, buckets: new Uint8Array(32).fill(255), items, revoked: new Uint8Array(8) }, at)
+    return out.reduce((sum, effect) => sum + (effect.type === 'send' ? effect.frame.length : 0), 0)
+  }
+  const afterwards = later + 2 * AE_INTERVAL_MS
+  state.aeTokens = 0
+  t.true(asked(afterwards) < FRAME_BYTES_MAX)
+  step(state, { type: 'tick' }, afterwards)
+  state.aeTokens = 0
+  step(state, { type: 'tick' }, afterwards + 1_000)
+  t.true(state.aeTokens > 0 && state.aeTokens <= AE_BYTES_PER_S)
+  t.true(asked(afterwards + 1_000) <= AE_BYTES_PER_S + 2 * FRAME_BYTES_MAX)
 })
 
 test('a clock that is set back an hour stops neither accusations nor writing', (t) => {
@@ -252,7 +287,7 @@ test('an accusation is weighed once for each record of the accused, however ofte
       version: 1,
       by: accuser.signer.publicKey,
       issuedAt,
-      subjects: [{ key: victim.signer.publicKey, incarnation: 1, seq }],
+      subjects: [{ key: victim.signer.publicKey, incarnation: 1, seq, refused: false }],
     })
     const signature = accuser.signer.sign(signedMessage('accusation', mesh.root.meshId, body))
     return signedAccusationFormat.encode({ body, signature })
@@ -291,4 +326,124 @@ test('an accusation is weighed once for each record of the accused, however ofte
   t.is(held(), 'alive', 'both are of an older record')
   tell(state, [], NOW + 2200, [accuse(2, NOW + 500)])
   t.is(held(), 'suspect', 'a first word about the new record, by an accuser whose clock was set back')
+})
+
+test('who accuses a living member alone, five times in ten minutes, is ignored for an hour', (t) => {
+  const { mesh, victim, accuser, start, registration, tell, link } = besieged('refuted')
+  const state = start([], NOW)
+  link(state, NOW)
+  tell(state, [registration(victim, 1, NOW), registration(accuser, 1, NOW)], NOW)
+  const accuse = (seq: number, issuedAt: number): Uint8Array => {
+    const body = accusationFormat.encode({
+      version: 1,
+      by: accuser.signer.publicKey,
+      issuedAt,
+      subjects: [{ key: victim.signer.publicKey, incarnation: 1, seq, refused: true }],
+    })
+    const signature = accuser.signer.sign(signedMessage('accusation', mesh.root.meshId, body))
+    return signedAccusationFormat.encode({ body, signature })
+  }
+  const held = (): string | undefined => state.verdicts.get(victim.id)?.state
+  const events: Effect[] = []
+  for (let n = 0; n < REFUTED_MEMBERS_MAX; n++) state.refuted.set(`m${n}`, { times: [], ignoredUntil: 0 })
+  for (let n = 1; n <= REFUTED_MAX; n++) {
+    const at = NOW + n * (REFUTED_ONCE_MS + 1000)
+    tell(state, [], at, [accuse(n, at)])
+    t.is(held(), 'suspect')
+    events.push(...tell(state, [registration(victim, n + 1, at + 500)], at + 500))
+    t.is(held(), 'alive')
+  }
+  const ignored = events.filter(
+    (effect) => effect.type === 'emit' && effect.event.reason === 'accuser-refuted',
+  )
+  t.is(ignored.length, 1)
+  t.is(state.refuted.size, REFUTED_MEMBERS_MAX)
+  t.false(state.refuted.has('m0'), 'the oldest was forgotten')
+  const later = NOW + 300_000
+  tell(state, [], later, [accuse(REFUTED_MAX + 1, later)])
+  t.is(held(), 'alive', 'nobody listens')
+  const hourLater = later + IGNORED_MS
+  tell(state, [], hourLater, [accuse(REFUTED_MAX + 1, hourLater)])
+  t.is(held(), 'suspect', 'until an hour is over')
+})
+
+test('a request to announce anew is heeded once in 20 s, and never twice', (t) => {
+  const { mesh, neighbour, accuser, start, registration, tell, link } = besieged('healer')
+  const state = start([], NOW)
+  link(state, NOW)
+  tell(state, [registration(accuser, 1, NOW)], NOW)
+  const heal = (issuedAt: number, by = accuser, signer = by.signer): Uint8Array => {
+    const nonce = mesh.random.bytes(8)
+    const body = healFormat.encode({ version: 1, by: by.signer.publicKey, nonce, issuedAt })
+    const signature = signer.sign(signedMessage('heal', mesh.root.meshId, body))
+    return signedHealFormat.encode({ body, signature })
+  }
+  const hear = (bytes: Uint8Array, at: number): boolean => {
+    const before = state.healing.lastAt
+    const frame: Frame = { kind: KIND.records, ...noRecords(), heals: [bytes] }
+    step(state, { type: 'frame', peer: neighbour.id, bytes: frameFormat.encode(frame) }, at)
+    return state.healing.lastAt !== before
+  }
+  const first = heal(NOW)
+  t.false(hear(heal(NOW, accuser, neighbour.signer), NOW), 'forged')
+  t.false(hear(heal(NOW - 600_000), NOW), 'old')
+  t.true(hear(first, NOW))
+  const { seq } = state.self
+  for (let ms = 200; ms <= 6_000; ms += 200) step(state, { type: 'tick' }, NOW + ms)
+  t.is(state.self.seq, seq + 1, 'announced within five seconds')
+  t.false(hear(heal(NOW + 10_000, neighbour), NOW + 10_000), 'too soon')
+  t.false(hear(first, NOW + 30_000), 'a recording')
+  for (let n = 0; n < HEALERS_MAX; n++) state.healing.dates.set(`m${n}`, NOW)
+  t.true(hear(heal(NOW + 30_000, neighbour), NOW + 30_000))
+  t.is(state.healing.dates.size, 1, 'all were forgotten at the limit')
+})
+
+test('probes for others: bounded, answered by a sign of life only, and not believed unasked', (t) => {
+  const { neighbour, victim, start, registration, tell, link } = besieged('helper')
+  const state = start([], NOW)
+  link(state, NOW)
+  tell(state, [registration(victim, 1, NOW)], NOW)
+  const hear = (frame: Frame, at: number): Effect[] =>
+    step(state, { type: 'frame', peer: neighbour.id, bytes: frameFormat.encode(frame) }, at)
+  const target = victim.signer.publicKey
+  t.deepEqual(hear({ kind: KIND.request, n: 1, target }, NOW), [], 'no link to it, no answer')
+  hear({ kind: KIND.relayed, n: 1, target }, NOW)
+  t.is(state.verdicts.get(victim.id)?.vouchedAt, null, 'nobody was asked')
+  t.is(state.requests.size, 0)
+  step(state, { type: 'link-up', peer: victim.id, initiator: true }, NOW)
+  const [records] = packRecords([{ ...registration(victim, 1, NOW), down: false }], [])
+  if (records === undefined) throw new Error('nothing packed')
+  const greeting = {
+    version: 1,
+    clock: NOW,
+    digest: state.table.digest(),
+    held: 1,
+    heldIncarnation: 0,
+    heldSeq: 0,
+  } as const
+  const fromVictim = (frame: Frame, at: number): Effect[] =>
+    step(state, { type: 'frame', peer: victim.id, bytes: frameFormat.encode(frame) }, at)
+  fromVictim({ kind: KIND.hello, ...greeting, ...records }, NOW)
+  const kinds = (effects: readonly Effect[], peer: string): number[] =>
+    effects.flatMap((effect) =>
+      effect.type === 'send' && effect.peer === peer ? [frameFormat.decode(effect.frame).kind] : [],
+    )
+  t.deepEqual(
+    kinds(hear({ kind: KIND.request, n: 2, target }, NOW), neighbour.id),
+    [KIND.relayed],
+    'just heard',
+  )
+  const later = NOW + 5_000
+  t.deepEqual(kinds(hear({ kind: KIND.request, n: 3, target }, later), victim.id), [KIND.probe])
+  t.is(state.requests.size, 1)
+  const digest = state.table.digest()
+  const ack = fromVictim({ kind: KIND.ack, n: 0, digest, held: 1 }, later + 300)
+  t.deepEqual(kinds(ack, neighbour.id), [KIND.relayed])
+  t.is(state.requests.size, 0)
+  for (let n = 0; n < REQUESTS_MAX; n++)
+    state.requests.set(`r${n}`, { requester: `r${n}`, target: victim.id, n, at: later + 5_000 })
+  hear({ kind: KIND.request, n: 4, target }, later + 5_000)
+  t.is(state.requests.size, REQUESTS_MAX, 'no more than the limit')
+  hear({ kind: KIND.request, n: 5, target }, later + 10_000)
+  t.is(state.requests.size, 1, 'what nobody waits for makes room')
 })

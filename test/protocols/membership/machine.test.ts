@@ -40,10 +40,13 @@ const kinds = (node: SimNode, kind: string) => node.events.filter((event) => eve
 
 test('accusations and every frame keep their bytes', (t) => {
   const one = fc.constant(1 as const)
-  const subjects = fc.array(fc.record({ key: bytesOf(32), incarnation: count, seq: count }), {
-    minLength: 1,
-    maxLength: 5,
-  })
+  const subjects = fc.array(
+    fc.record({ key: bytesOf(32), incarnation: count, seq: count, refused: fc.boolean() }),
+    {
+      minLength: 1,
+      maxLength: 5,
+    },
+  )
   obeys(
     t,
     wire.accusationFormat,
@@ -55,6 +58,19 @@ test('accusations and every frame keep their bytes', (t) => {
     wire.signedAccusationFormat,
     fc.record({ body: fc.uint8Array({ maxLength: 99 }), signature: bytesOf(64) }),
     hex['signedAccusation'],
+  )
+  const heals = fc.record({
+    version: fc.constant(1 as const),
+    by: bytesOf(32),
+    nonce: bytesOf(8),
+    issuedAt: count,
+  })
+  obeys(t, wire.healFormat, heals, hex['heal'])
+  obeys(
+    t,
+    wire.signedHealFormat,
+    fc.record({ body: fc.uint8Array({ maxLength: 64 }), signature: bytesOf(64) }),
+    hex['signedHeal'],
   )
   const blob = fc.uint8Array({ maxLength: 200 })
   const entry = fc.record({
@@ -68,6 +84,8 @@ test('accusations and every frame keep their bytes', (t) => {
     authorities: fc.array(blob, { maxLength: 4 }),
     entries: fc.array(entry, { maxLength: 4 }),
     accusations: fc.array(blob, { maxLength: 3 }),
+    heals: fc.array(fc.uint8Array({ maxLength: 160 }), { maxLength: 4 }),
+    revocations: fc.array(blob, { maxLength: 3 }),
   }
   const held = fc.nat({ max: 3 })
   const digest = bytesOf(8)
@@ -89,13 +107,14 @@ test('accusations and every frame keep their bytes', (t) => {
     ['probe', fc.record({ kind: fc.constant(KIND.probe), n: count, digest, held })],
     ['ack', fc.record({ kind: fc.constant(KIND.ack), n: count, digest, held })],
     ['records', fc.record({ kind: fc.constant(KIND.records), ...records })],
-    ['sums', fc.record({ kind: fc.constant(KIND.sums), sums: bytesOf(2_048) })],
+    ['sums', fc.record({ kind: fc.constant(KIND.sums), sums: bytesOf(2_048), revoked: digest })],
     [
       'items',
       fc.record({
         kind: fc.constant(KIND.items),
         buckets: bytesOf(32),
         items: fc.array(bytesOf(16), { maxLength: 9 }),
+        revoked: digest,
       }),
     ],
     [
@@ -106,6 +125,9 @@ test('accusations and every frame keep their bytes', (t) => {
         wants: fc.array(bytesOf(8), { maxLength: 9 }),
       }),
     ],
+    ['part', fc.constant({ kind: KIND.part })],
+    ['request', fc.record({ kind: fc.constant(KIND.request), n: count, target: bytesOf(32) })],
+    ['relayed', fc.record({ kind: fc.constant(KIND.relayed), n: count, target: bytesOf(32) })],
   ]
   for (const [name, values] of frames) obeys(t, wire.frameFormat, values, hex[name])
 })
@@ -139,7 +161,7 @@ test('records split over frames come back whole and in order, authority certific
     accusations,
   )
   const lost = {
-    authorities: [],
+    ...wire.noRecords(),
     entries: [
       {
         kind: 'leave' as const,
@@ -149,7 +171,6 @@ test('records split over frames come back whole and in order, authority certific
         down: false,
       },
     ],
-    accusations: [],
   }
   t.throws(() => wire.unpackRecords(lost), { instanceOf: MalformedError })
 })
@@ -297,7 +318,7 @@ test('a false accusation is refuted by the accused with a newer record', (t) => 
     version: 1,
     by: liar.signer.publicKey,
     issuedAt: world.now,
-    subjects: [{ key: victim.signer.publicKey, incarnation, seq }],
+    subjects: [{ key: victim.signer.publicKey, incarnation, seq, refused: false }],
   })
   const bytes = wire.signedAccusationFormat.encode({
     body,
@@ -322,13 +343,12 @@ test('an accusation signed by another key than it names changes nothing', (t) =>
     version: 1,
     by: victim.signer.publicKey,
     issuedAt: world.now,
-    subjects: [{ key: forger.signer.publicKey, incarnation, seq }],
+    subjects: [{ key: forger.signer.publicKey, incarnation, seq, refused: false }],
   })
   const accusation = wire.signedAccusationFormat.encode({ body, signature: forger.signer.sign(body) })
   const frame = wire.frameFormat.encode({
     kind: wire.KIND.records,
-    authorities: [],
-    entries: [],
+    ...wire.noRecords(),
     accusations: [accusation],
   })
   world.event(judge, { type: 'frame', peer: forger.id, bytes: frame })
@@ -392,9 +412,8 @@ test('two processes with one identity: equivocation is seen, and the copy falls 
     const entry = { kind: 'registration' as const, statement, member: null, authority: 0, down: false }
     const bytes = wire.frameFormat.encode({
       kind: wire.KIND.records,
-      authorities: [],
+      ...wire.noRecords(),
       entries: [entry],
-      accusations: [],
     })
     world.event(to, { type: 'frame', peer: world.node(2).id, bytes })
   }

@@ -9,6 +9,7 @@ import { toHex } from '../../../protocols/common/bytes.ts'
 import { lengthPrefixed } from '../../../protocols/common/length-prefix.ts'
 import type { EventInput, Store, Timers } from '../../../protocols/common/ports.ts'
 import { ed25519Signer } from '../../../protocols/common/signing.ts'
+import { createRevocation, RevocationSet } from '../../../protocols/admission/revocation.ts'
 import { membershipProtocol, MembershipService } from '../../../protocols/membership/service.ts'
 import { seededRandom, testMesh } from './world.ts'
 
@@ -50,6 +51,7 @@ interface Node {
   service: MembershipService
   store: ReturnType<typeof memoryStore>
   events: EventInput[]
+  revocations: RevocationSet
   id: string
   seed: Uint8Array
 }
@@ -71,6 +73,7 @@ async function node(
   const signer = ed25519Signer(seed)
   const store = from.store ?? memoryStore()
   const events: EventInput[] = []
+  const revocations = new RevocationSet({ root: mesh.root })
   const service = new MembershipService({
     network: libp2p,
     root: mesh.root,
@@ -87,13 +90,14 @@ async function node(
     store,
     emit: (event) => events.push(event),
     authorityReachable: () => true,
+    revocations,
   })
   await service.start()
   t.teardown(async () => {
     await service.stop()
     await libp2p.stop()
   })
-  return { libp2p, service, store, events, id: libp2p.peerId.toString(), seed }
+  return { libp2p, service, store, events, revocations, id: libp2p.peerId.toString(), seed }
 }
 
 async function until(done: () => boolean, limitMs = 15_000): Promise<void> {
@@ -228,4 +232,38 @@ test.serial('a damaged store costs what was damaged, with an event', async (t) =
   ])
   t.is(service.members().length, 1)
   t.false(store.map.has('m/x'))
+})
+
+test.serial('a revocation ends the connection, stays on the disk, and outlives a restart', async (t) => {
+  const [a, b, c] = [await node(t, 'ra'), await node(t, 'rb'), await node(t, 'rc')]
+  await b.libp2p.dial(a.libp2p.getMultiaddrs())
+  await c.libp2p.dial(a.libp2p.getMultiaddrs())
+  await until(() => alive(a, b, c) && alive(b, a, c) && alive(c, a, b))
+  const told: (Uint8Array | null)[] = []
+  b.service.onRevoked(({ serial }) => told.push(serial))
+  const bytes = createRevocation({
+    meshId: mesh.root.meshId,
+    signer: mesh.authoritySigner,
+    authorityCertificate: mesh.authority,
+    key: ed25519Signer(c.seed).publicKey,
+    serial: null,
+    reason: 'stolen',
+    now: Date.now(),
+  })
+  a.service.revoke(bytes)
+  await until(
+    () => b.service.member(c.id) === undefined && a.libp2p.getConnections(c.libp2p.peerId).length === 0,
+  )
+  t.is(told.length, 1)
+  t.is(a.service.member(c.id), undefined)
+  const keys = [...b.store.map.keys()].filter((key) => key.startsWith('rev/'))
+  t.is(keys.length, 1)
+  t.true(b.store.synced.includes(keys[0] as string))
+  t.false(b.store.map.has(`m/${c.id}`))
+  await b.service.stop()
+  b.store.map.set('rev/damaged', Uint8Array.of(1))
+  const again = await node(t, 'rb', { seed: random.bytes(32), store: b.store })
+  t.is(again.revocations.size, 1)
+  t.false(again.store.map.has('rev/damaged'))
+  t.true(again.events.some(({ reason }) => reason === 'revocation-malformed'))
 })

@@ -1,8 +1,9 @@
-import { concat, toHex } from '../../../protocols/common/bytes.ts'
+import { concat, fromHex, toHex } from '../../../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../../../protocols/common/peer-id.ts'
-import type { EventInput, Random, Signer } from '../../../protocols/common/ports.ts'
-import { ed25519Signer, sha256 } from '../../../protocols/common/signing.ts'
+import type { EventInput, Random, Signer, Verify } from '../../../protocols/common/ports.ts'
+import { ed25519Signer, sha256, verifyEd25519 } from '../../../protocols/common/signing.ts'
 import { issueAuthority, issueMember } from '../../../protocols/admission/certificates.ts'
+import { RevocationSet } from '../../../protocols/admission/revocation.ts'
 import { makeRoot, type Root } from '../../../protocols/admission/root.ts'
 import { createReconnect, step as reconnectStep, type ReconnectState } from '../../../bootstrap/reconnect.ts'
 import {
@@ -78,6 +79,9 @@ export interface SimNode {
   readonly signer: Signer
   readonly credentials: Uint8Array
   readonly events: EventInput[]
+  revocations: RevocationSet
+  /** Revocations on the disk, in hexadecimal. */
+  readonly stored: Set<string>
   disk: Disk
   state: MembershipState | null
   reconnect: ReconnectState
@@ -108,6 +112,14 @@ export class World {
   readonly #queue: Scheduled[] = []
   readonly #links = new Map<string, { nextAt: Map<string, number> }>()
   #cut: (a: number, b: number) => boolean = () => false
+  /** What was verified once by anybody is remembered: all nodes check the same few signatures. */
+  readonly #verified = new Map<string, boolean>()
+  readonly #verify: Verify = (key, message, signature) => {
+    const name = `${toHex(key)} ${toHex(signature)} ${toHex(sha256(message))}`
+    const known = this.#verified.get(name) ?? verifyEd25519(key, message, signature)
+    this.#verified.set(name, known)
+    return known
+  }
 
   constructor(seed: string, count: number, start = 1_800_000_000_000) {
     this.now = start
@@ -121,6 +133,8 @@ export class World {
         signer,
         credentials: this.mesh.admit(signer.publicKey, `node-${index}`),
         events: [],
+        revocations: new RevocationSet({ root: this.mesh.root }),
+        stored: new Set(),
         disk: { incarnation: 0, entries: new Map() },
         state: null,
         reconnect: createReconnect(),
@@ -143,6 +157,8 @@ export class World {
     node.disk.incarnation = incarnation
     node.life++
     node.reconnect = createReconnect()
+    node.revocations = new RevocationSet({ root: this.mesh.root })
+    for (const hex of node.stored) node.revocations.restore(fromHex(hex))
     node.state = createMembership(
       {
         root: this.mesh.root,
@@ -153,6 +169,8 @@ export class World {
         announcement: { addresses: [`/memory/${node.index}`], relays: [], services: [] },
         stored: [...node.disk.entries.values()],
         authorityReachable: () => true,
+        revocations: node.revocations,
+        verify: this.#verify,
       },
       now,
     )
@@ -303,6 +321,8 @@ export class World {
       if (effect.type === 'send') this.#send(node, effect.peer, effect.frame)
       else if (effect.type === 'store-entry') node.disk.entries.set(effect.id, effect.entry)
       else if (effect.type === 'delete-entry') node.disk.entries.delete(effect.id)
+      else if (effect.type === 'store-revocation') node.stored.add(toHex(effect.bytes))
+      else if (effect.type === 'delete-revocation') node.stored.delete(toHex(effect.bytes))
       else if (effect.type === 'emit') node.events.push(effect.event)
       else if (effect.type === 'close') {
         const peer = this.nodes.find(({ id }) => id === effect.peer)

@@ -1,0 +1,64 @@
+import {
+  DIRECT_TIMEOUT_MS,
+  HEALTH_MAX,
+  HEALTH_RECOVERY_MS,
+  NO_ACCUSING_MS,
+  SILENT_TOGETHER_MIN,
+  SILENT_TOGETHER_PAUSE_MS,
+  STALL_HINT_MS,
+} from './limits.ts'
+import type { Context, MembershipState } from './state.ts'
+
+/**
+ * How much this node doubts itself (Lifeguard's local health): 0 is healthy, up to 7, and every timeout that leads to an
+ * accusation of ours is longer by that many times. Times in ms.
+ */
+export interface LocalHealth {
+  score: number
+  /** Silence of others is not accused before. */
+  noAccusingUntil: number
+  /** Many neighbours silent at once count again after. */
+  nextDoubtAt: number
+  recoveredAt: number
+}
+
+/** A node that has no reason to doubt itself. */
+export function newHealth(now: number): LocalHealth {
+  return { score: 0, noAccusingUntil: 0, nextDoubtAt: 0, recoveredAt: now }
+}
+
+/** A timeout of our own, longer while this node doubts itself. */
+export function doubted({ health }: MembershipState, timeoutMs: number): number {
+  return timeoutMs * (health.score + 1)
+}
+
+/** The process did not run for so long: what it did not hear in that time says nothing about others. */
+export function stalled({ state, now }: Context, pauseMs: number): void {
+  const { health } = state
+  health.score = Math.min(HEALTH_MAX, health.score + Math.floor(pauseMs / STALL_HINT_MS))
+  health.noAccusingUntil = now + NO_ACCUSING_MS
+  health.nextDoubtAt = Math.min(health.nextDoubtAt, now + SILENT_TOGETHER_PAUSE_MS)
+  health.recoveredAt = now
+}
+
+/** More than half of the neighbours silent at once: rather our own network than all of theirs. It recovers as they answer. */
+export function tickHealth({ state, now }: Context): void {
+  const { health } = state
+  let linked = 0
+  let silent = 0
+  for (const link of state.links.values()) {
+    if (!link.hello) continue
+    linked++
+    if (link.unansweredSince !== null && now - link.unansweredSince >= DIRECT_TIMEOUT_MS) silent++
+  }
+  if (silent >= SILENT_TOGETHER_MIN && silent * 2 > linked) {
+    if (now < health.nextDoubtAt) return
+    health.score = Math.min(HEALTH_MAX, health.score + 1)
+    health.noAccusingUntil = now + NO_ACCUSING_MS
+    health.nextDoubtAt = now + SILENT_TOGETHER_PAUSE_MS
+    health.recoveredAt = now
+  } else if (silent === 0 && health.score > 0 && now - health.recoveredAt >= HEALTH_RECOVERY_MS) {
+    health.score--
+    health.recoveredAt = now
+  }
+}
