@@ -1,0 +1,199 @@
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { shrink } from './checkers/shrink.ts'
+import { SimulationError } from './scenarios/errors.ts'
+import { LARGE, NAMED } from './scenarios/index.ts'
+import {
+  describeFailure,
+  renderJunit,
+  renderSummary,
+  replayCommand,
+  toJson,
+  type Finished,
+} from './scenarios/report.ts'
+import { runScenario, type RunResult } from './scenarios/run.ts'
+import { RANDOM, readReplayFile, selectJobs, type Job } from './scenarios/suite.ts'
+import type { Watcher } from './world/node.ts'
+import { TRACE, type TraceEvent } from './world/trace.ts'
+
+const USAGE = `npm run sim -- [SCENARIO or FILE…] [options]
+  --list           what there is
+  --seed N         first seed (1)
+  --seeds N        so many seeds of each
+  --nodes N        another size
+  --replay FILE    a failure's file again
+  --nightly        the large ones, and ${RANDOM} at 50 nodes from 500 seeds
+  --no-shrink      leave a failure as it is
+  --json           one document on standard output
+  --junit FILE     JUnit's XML
+  --trace FILE     every event of a single run, one JSON document a line`
+
+/** Failures made small in one go: enough to see a pattern. */
+const SHRUNK_MAX = 5
+
+function parse() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      allowNegative: true,
+      options: {
+        list: { type: 'boolean', default: false },
+        seed: { type: 'string', default: '1' },
+        seeds: { type: 'string' },
+        nodes: { type: 'string' },
+        replay: { type: 'string' },
+        nightly: { type: 'boolean', default: false },
+        shrink: { type: 'boolean', default: true },
+        json: { type: 'boolean', default: false },
+        junit: { type: 'string' },
+        trace: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    throw new SimulationError(error instanceof Error ? error.message : String(error), { cause: error })
+  }
+}
+
+function count(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^[1-9]\d{0,8}$/.test(text))
+    throw new SimulationError(`--${name} takes a number from 1, not "${text}"`)
+  return Number(text)
+}
+
+function runJob(job: Job, trace: TraceFile | null): { result: RunResult; cpuMs: number } {
+  const before = process.cpuUsage()
+  const result = runScenario(job.make(), {
+    seed: job.seed,
+    onTrace: trace?.onTrace,
+    watcher: trace?.watcher,
+  })
+  const { user, system } = process.cpuUsage(before)
+  return { result, cpuMs: (user + system) / 1000 }
+}
+
+/** Makes a failure small and leaves it in a file. */
+function shrinkToFile({ result }: { result: RunResult }): NonNullable<Finished['shrunk']> {
+  const small = shrink(result, (scenario) => runScenario(scenario, { seed: result.seed }))
+  const directory = join(tmpdir(), 'kith-sim')
+  mkdirSync(directory, { recursive: true })
+  const file = join(directory, `${result.scenario.name}-${result.seed}.json`)
+  const { scenario, seed, hash, violation } = small.result
+  writeFileSync(file, `${JSON.stringify({ seed, hash, violation, scenario }, null, 2)}\n`)
+  return { ...small, file }
+}
+
+/** A file that grows while a run happens. */
+interface TraceFile {
+  readonly onTrace: (event: TraceEvent) => void
+  readonly watcher: Watcher
+  readonly close: () => void
+}
+
+/** Writes every event delivered, who is who at each start, and what the machines say of each other. */
+function traceTo(path: string): TraceFile {
+  const names = Object.fromEntries(Object.entries(TRACE).map(([name, kind]) => [kind, name]))
+  const file = openSync(path, 'w')
+  const write = (line: object) => void writeSync(file, `${JSON.stringify(line)}\n`)
+  return {
+    onTrace: ({ kind, ...event }) => write({ kind: names[kind], ...event }),
+    watcher: {
+      started: ({ index, id }) => write({ kind: 'node', node: index, id }),
+      emitted: ({ index }, { kind: said, peer, reason }, atMs) =>
+        write({ kind: 'said', node: index, said, peer, reason, atMs }),
+    },
+    close: () => closeSync(file),
+  }
+}
+
+function list(asJson: boolean): string {
+  const all = [
+    ...NAMED.map((scenario) => ({ scenario, large: false })),
+    ...LARGE.map((scenario) => ({ scenario, large: true })),
+  ]
+  const rows = all.map(({ scenario: { name, nodes, seconds, summary }, large }) => ({
+    name,
+    nodes,
+    seconds,
+    large,
+    summary,
+  }))
+  if (asJson) return JSON.stringify(rows)
+  const lines = rows.map(
+    ({ name, nodes, seconds, large, summary }) =>
+      `${name.padEnd(26)} ${String(nodes).padStart(5)} nodes ${String(seconds).padStart(6)} s  ${large ? '(nightly) ' : ''}${summary}`,
+  )
+  return [...lines, `${RANDOM.padEnd(26)} faults drawn from the seed`].join('\n')
+}
+
+function main(): number {
+  const { values, positionals } = parse()
+  const print = (text: string) => void process.stdout.write(`${text}\n`)
+  if (values.help) return (print(USAGE), 0)
+  if (values.list) return (print(list(values.json)), 0)
+  const [seed, seeds, nodes] = [
+    count('seed', values.seed) ?? 1,
+    count('seeds', values.seeds),
+    count('nodes', values.nodes),
+  ]
+  const jobs =
+    values.replay === undefined
+      ? selectJobs({ names: positionals, seed, seeds, nodes, isNightly: values.nightly })
+      : [readReplayFile(values.replay)]
+  if (values.trace !== undefined && jobs.length !== 1)
+    throw new SimulationError(`--trace takes a single run, these are ${jobs.length}`)
+  const trace = values.trace === undefined ? null : traceTo(values.trace)
+  const finished: Finished[] = []
+  for (const [i, job] of jobs.entries()) {
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r\x1b[K${i + 1} of ${jobs.length}: ${job.name}, seed ${job.seed}`)
+    const done = runJob(job, trace)
+    const failures = finished.filter(({ shrunk }) => shrunk !== null).length
+    const isSmall = values.shrink && values.replay === undefined && failures < SHRUNK_MAX
+    const shrunk = done.result.violation !== null && isSmall ? shrinkToFile(done) : null
+    finished.push({ ...done, shrunk })
+    if (done.result.violation === null || values.json) continue
+    const command =
+      values.replay === undefined
+        ? commandOf(done.result, positionals)
+        : `npm run sim -- --replay ${values.replay}`
+    print(`${process.stderr.isTTY ? '\r\x1b[K' : ''}${describeFailure({ ...done, shrunk }, command)}`)
+  }
+  trace?.close()
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+  if (values.junit !== undefined) writeFileSync(values.junit, renderJunit(finished))
+  print(values.json ? JSON.stringify(finished.map(toJson)) : summaryOf(finished))
+  return finished.some(({ result }) => result.violation !== null) ? 1 : 0
+}
+
+/** A scenario from a file is named by its file. */
+function commandOf(result: RunResult, positionals: readonly string[]): string {
+  const file = positionals.find((name) => name.endsWith('.json'))
+  const isKnown = [RANDOM, ...[...NAMED, ...LARGE].map(({ name }) => name)].includes(result.scenario.name)
+  const command = replayCommand(result)
+  return isKnown || file === undefined ? command : command.replace(result.scenario.name, file)
+}
+
+function summaryOf(finished: readonly Finished[]): string {
+  const failed = finished.filter(({ result }) => result.violation !== null).length
+  const cpuMs = finished.reduce((sum, each) => sum + each.cpuMs, 0)
+  const events = finished.reduce((sum, { result }) => sum + result.events, 0)
+  const one = finished.length === 1 ? `, trace hash ${finished[0]?.result.hash}` : ''
+  const rate = Math.round(events / Math.max(cpuMs, 1))
+  return [
+    renderSummary(finished),
+    '',
+    `${finished.length - failed} held, ${failed} failed; ${events} events in ${(cpuMs / 1000).toFixed(1)} CPU-s, ${rate}k a CPU-s${one}`,
+  ].join('\n')
+}
+
+try {
+  process.exitCode = main()
+} catch (error) {
+  if (!(error instanceof SimulationError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exitCode = 2
+}

@@ -1,0 +1,88 @@
+import type { ScenarioInput } from './schema.ts'
+
+/** Networks that are cut, lossy, slow or full of routers. */
+export const PATHS: readonly ScenarioInput[] = [
+  {
+    name: 'partition',
+    summary: 'Half is cut from half for a minute.',
+    nodes: 60,
+    seconds: 140,
+    topology: { regions: 2 },
+    faults: [{ at: 15, kind: 'partition', select: { share: 0.5 }, until: 75 }],
+    budget: { healMs: 45_000 },
+  },
+  {
+    name: 'asymmetric-cut',
+    summary: 'A tenth hears everything, and nobody hears it.',
+    nodes: 40,
+    seconds: 140,
+    faults: [{ at: 15, kind: 'partition', select: { share: 0.1 }, until: 75, args: { direction: 'out' } }],
+    budget: { healMs: 45_000 },
+  },
+  {
+    name: 'flapping',
+    summary: 'A fifth is cut off for 4 s, again and again.',
+    nodes: 40,
+    seconds: 140,
+    faults: [
+      { at: 15, kind: 'flap', select: { share: 0.2 }, until: 75, args: { downMs: 4_000, upMs: 6_000 } },
+    ],
+    budget: { healMs: 45_000 },
+  },
+  {
+    name: 'minority-for-a-day',
+    summary: 'One of three is cut off for 24 hours.',
+    nodes: 3,
+    seconds: 87_000,
+    faults: [{ at: 60, kind: 'partition', select: { count: 1 }, until: 86_460 }],
+    budget: { healMs: 120_000 },
+  },
+  {
+    name: 'loss',
+    summary: 'Every fifth frame is lost, and comes late.',
+    nodes: 50,
+    seconds: 100,
+    topology: { lossRate: 0.2 },
+    expect: { noFalseDeath: true },
+  },
+  {
+    name: 'loss-and-kill',
+    summary: 'One process is killed while every fifth frame is lost.',
+    nodes: 50,
+    seconds: 90,
+    topology: { lossRate: 0.2 },
+    faults: [{ at: 15, kind: 'kill', select: { count: 1 } }],
+    expect: { noFalseDeath: true },
+    budget: { deadEverywhereMs: 30_000 },
+  },
+  {
+    name: 'far-regions',
+    summary: 'Four regions, 300 ms apart, narrow upstreams; one host vanishes.',
+    nodes: 50,
+    seconds: 90,
+    topology: { regions: 4, farMs: 150, jitterMs: 40, bytesPerSecond: 100_000 },
+    faults: [{ at: 15, kind: 'vanish', select: { count: 1 } }],
+    expect: { noFalseDeath: true },
+    budget: { deadEverywhereMs: 30_000 },
+  },
+  {
+    name: 'behind-routers',
+    summary: 'Every class of router, two relays; one of the relays is killed and comes back.',
+    nodes: 30,
+    seconds: 140,
+    topology: {
+      nat: ['open', 'full-cone', 'port-restricted', 'symmetric', 'relay-only', 'port-restricted'],
+      relays: 2,
+    },
+    faults: [{ at: 15, kind: 'kill', select: { indices: [0] }, until: 60 }],
+    budget: { healMs: 60_000 },
+  },
+  {
+    name: 'idle',
+    summary: 'Nothing happens: what does it cost?',
+    nodes: 100,
+    seconds: 70,
+    expect: { noFalseDeath: true },
+    budget: { idleBytesPerSecond: 300 },
+  },
+]
