@@ -23,6 +23,7 @@ const RUNTIME_FLAGS = [
   '--max-semi-space-size=2',
   '--initial-old-space-size=48',
   '--heap-growing-percent=100',
+  '--no-memory-reducer',
   '--disable-warning=ExperimentalWarning',
 ]
 /**
