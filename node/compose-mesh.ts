@@ -167,6 +167,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
       root,
       clock: systemClock,
       authorityReachable: () => gatekeeper.authorityReachable(),
+      revoked: revocations.set.isRevoked,
       known: (id) => later.membership?.member(id)?.registration ?? undefined,
     }),
     datastore: new RecordDatastore(systemClock),

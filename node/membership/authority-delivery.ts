@@ -48,7 +48,8 @@ export class AuthorityDelivery {
   readonly #init: AuthorityDeliveryInit
   readonly #protocol: string
   readonly #known = new Map<string, Uint8Array>()
-  #isDelivering = false
+  readonly #stopped = new AbortController()
+  #delivering: Promise<void> | undefined
   #stopTimer: (() => void) | undefined
 
   constructor(init: AuthorityDeliveryInit) {
@@ -64,11 +65,15 @@ export class AuthorityDelivery {
       (stream, connection) => void this.#receive(stream, connection),
       { runOnLimitedConnection: true, maxInboundStreams: 1 },
     )
-    this.#stopTimer = this.#init.timers.every(RETRY_INTERVAL_MS, () => void this.#deliverAll())
+    this.#stopTimer = this.#init.timers.every(RETRY_INTERVAL_MS, () => {
+      this.#delivering ??= this.#deliverAll().finally(() => (this.#delivering = undefined))
+    })
   }
 
   async stop(): Promise<void> {
     this.#stopTimer?.()
+    this.#stopped.abort()
+    await this.#delivering // it still uses the store
     await this.#init.network.unhandle(this.#protocol)
   }
 
@@ -93,13 +98,15 @@ export class AuthorityDelivery {
   }
 
   async #deliverAll(): Promise<void> {
-    if (this.#isDelivering) return
-    this.#isDelivering = true
     try {
-      for await (const [key, certificate] of this.#init.store.entries(OUT_PREFIX))
+      for await (const [key, certificate] of this.#init.store.entries(OUT_PREFIX)) {
+        if (this.#stopped.signal.aborted) return
         await this.#deliver(key.slice(OUT_PREFIX.length), certificate)
-    } finally {
-      this.#isDelivering = false
+      }
+    } catch (error) {
+      // Nobody waits for a retry: a disk that fails is told, and tried again with the next one.
+      const { message } = error as Error
+      this.#init.emit({ kind: 'authority.undelivered', severity: 'warning', text: message })
     }
   }
 
@@ -110,7 +117,7 @@ export class AuthorityDelivery {
       await store.delete(OUT_PREFIX + id)
       return false
     }
-    const signal = AbortSignal.timeout(DELIVERY_TIMEOUT_MS)
+    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(DELIVERY_TIMEOUT_MS)])
     let stream: Stream | undefined
     try {
       stream = await openStream(id, this.#protocol, signal)

@@ -1,5 +1,6 @@
 import type { EmitEvent, Random, Timers } from '../../protocols/common/ports.ts'
 import type { VerifiedEntry } from '../../protocols/registry/entry.ts'
+import { RegistryError } from '../../protocols/registry/errors.ts'
 import { mergeEntries } from '../../protocols/registry/merge.ts'
 import { recordKey, type RecordCopies } from '../../protocols/registry/record-copies.ts'
 import { entryFormat, type MemberEntry } from '../../protocols/registry/wire.ts'
@@ -108,9 +109,16 @@ export class RecordStore {
     const key = recordKey(this.#init.selfId)
     const value = entryFormat.encode(entry)
     const { dht } = this.#init.network.services
-    // The library asks the validator about what others put only: nobody may put an older one over our own either.
-    this.#init.copies.validate(key, value)
-    const failure = await this.#query((options) => dht.put(key, value, options), [])
+    let failure: Error | undefined
+    try {
+      // The library asks the validator about what others put only: nobody may put an older one over our own either.
+      this.#init.copies.validate(key, value)
+      failure = await this.#query((options) => dht.put(key, value, options), [])
+    } catch (error) {
+      // Our own certificate lapsed, or others filled the memory for copies.
+      if (!(error instanceof RegistryError)) throw error
+      failure = error
+    }
     // Told once until it works again: a node that is alone cannot put anything anywhere, and that is no trouble.
     if (failure !== undefined && !this.#failed) {
       this.#init.emit({

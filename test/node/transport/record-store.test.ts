@@ -158,6 +158,15 @@ test('a node that is alone says once that nobody keeps its copy, or keeps it for
   t.is(await alone.store.find(peerIdFromKey(mesh.random.bytes(32))), undefined)
 })
 
+test('a registration that does not hold any more is told as an event, and nothing else breaks', async (t) => {
+  const stranger = testMesh('some other mesh', Date.now())
+  const alone = await peer(t, () => entryOf(1, member, stranger.admit(member.publicKey, 'wiki')))
+  alone.store.start()
+  await until(t, 'the event', () => alone.events.length === 1)
+  t.like(alone.events[0], { kind: 'registry.copy-failed', reason: 'copies-unreachable' })
+  t.is(alone.datastore.records, 0)
+})
+
 test('copies that nobody puts again end', async (t) => {
   const clock = { ms: 0, now: () => clock.ms }
   const datastore = new RecordDatastore(clock)
