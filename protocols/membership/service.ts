@@ -338,20 +338,12 @@ export class MembershipService {
     const reason = new Error(`${code}: ${text}`)
     if (code === 'revoked') {
       // The revocation itself is still on its way there, so that its owner learns why. Nothing it says is heard any more.
-      this.#init.timers.after(REVOKED_TOLD_MS, () => {
-        this.#streams.close(peer, reason, true)
-        this.#abortConnections(peer, text)
-      })
+      this.#init.timers.after(REVOKED_TOLD_MS, () => this.#streams.close(peer, reason, true))
       return
     }
     // At the limit only the link goes: the connection may carry a service.
     this.#streams.close(peer, reason, code !== 'link-limit')
     if (code === 'link-limit') this.#rememberParted(peer)
-  }
-
-  #abortConnections(peer: string, text: string): void {
-    for (const connection of this.#init.network.getConnections())
-      if (connection.remotePeer.toString() === peer) connection.abort(new Error(`revoked: ${text}`))
   }
 
   #storeIncarnation(incarnation: number): void {
