@@ -14,6 +14,7 @@ import {
   DIFFER_MS,
 } from './limits.ts'
 import { digestOf, revocationsHash } from './digest.ts'
+import { isChecked } from './restored.ts'
 import { revocationsToSend } from './revocations.ts'
 import type { Context, Link } from './state.ts'
 import {
@@ -160,6 +161,7 @@ function evidence(ctx: Context, rows: readonly TableRow[]): Records[] {
   let sizeBytes = 0
   for (const row of rows) {
     if (sizeBytes >= ctx.state.aeTokens) break
+    if (!isChecked(ctx, row.id)) continue
     const { statement, credentials } = row.verified.entry
     sizeBytes += statement.length + credentials.length
     entries.push(carry(row, true))

@@ -36,8 +36,8 @@ import { receiveRecords } from './receive.ts'
 import { report } from './report.ts'
 import { digestOf } from './digest.ts'
 import { receiveRevocation, sweepRevocations } from './revocations.ts'
+import { archiveEntry, tickRestored } from './restored.ts'
 import {
-  archiveEntry,
   forgetMember,
   ownRow,
   send,
@@ -49,7 +49,7 @@ import {
 } from './state.ts'
 import { frameFormat, HELD, KIND, packRecords, type Frame } from './wire.ts'
 
-export { createMembership } from './state.ts'
+export { createMembership } from './restored.ts'
 export { digestOf } from './digest.ts'
 export type { Announcement, Archived, Effect, MembershipState } from './state.ts'
 
@@ -294,6 +294,7 @@ function tick(ctx: Context): void {
     close(ctx, link.id, 'hello-missing', `nothing for ${now - link.upAt} ms`)
   }
   refillBudget(ctx, awayMs)
+  tickRestored(ctx)
   tickParting(ctx, () => wantedNeighbours(state, now))
   tickProbes(ctx)
   tickLiveness(ctx)

@@ -1,4 +1,3 @@
-import { compareBytes } from '../common/bytes.ts'
 import { FULL_MESH_MAX, NEAREST, REDIAL_DEAD, REDIAL_DEAD_MS, TOP_BUCKETS } from './limits.ts'
 
 /** A member as neighbour choice sees it. `place` is its 32-byte place in the key space. */
@@ -11,23 +10,27 @@ export interface Candidate {
 /**
  * Whom to keep a link to: everybody in a small mesh, else the XOR-nearest members and one contact in each of the top
  * buckets, i.e. the links Kademlia keeps anyway, plus a few dead ones in turn, which finds the far side of a partition.
- * A pure function of the table and `now` (ms), so every node computes it alike.
+ * A pure function of the table and `now` (ms), so every node computes it alike. One pass, without sorting everybody.
  */
 export function chooseNeighbours(self: Uint8Array, candidates: readonly Candidate[], now: number): string[] {
   if (candidates.length < FULL_MESH_MAX) return candidates.map(({ id }) => id)
-  const living = candidates.filter(({ dead }) => !dead)
-  const sorted = living
-    .map(({ id, place }) => ({ id, place, distance: xor(self, place) }))
-    .sort((a, b) => compareBytes(a.distance, b.distance))
-  const chosen = new Set(sorted.slice(0, NEAREST).map(({ id }) => id))
-  const seen = new Set<number>()
-  for (const { id, distance } of sorted) {
-    const prefix = leadingZeros(distance)
-    if (prefix >= TOP_BUCKETS || seen.has(prefix)) continue
-    seen.add(prefix)
-    chosen.add(id)
+  /** Nearest first. */
+  const nearest: Candidate[] = []
+  /** The nearest of each of the top buckets, by leading zeros of its distance. */
+  const contacts: Candidate[] = []
+  const dead: Candidate[] = []
+  for (const candidate of candidates) {
+    if (candidate.dead) dead.push(candidate)
+    else {
+      keepNearest(nearest, candidate, self)
+      const prefix = sharedBits(self, candidate.place)
+      const contact = contacts[prefix]
+      if (prefix < TOP_BUCKETS && (contact === undefined || isNearer(self, candidate.place, contact.place)))
+        contacts[prefix] = candidate
+    }
   }
-  const dead = candidates.filter((candidate) => candidate.dead)
+  const chosen = new Set(nearest.map(({ id }) => id))
+  for (const contact of contacts) if (contact !== undefined) chosen.add(contact.id)
   const turn = Math.floor(now / REDIAL_DEAD_MS) * REDIAL_DEAD
   for (let i = 0; i < Math.min(REDIAL_DEAD, dead.length); i++) {
     chosen.add((dead[(turn + i) % dead.length] as Candidate).id)
@@ -40,10 +43,33 @@ export function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
   return a.map((byte, i) => byte ^ (b[i] as number))
 }
 
-function leadingZeros(distance: Uint8Array): number {
-  for (let i = 0; i < distance.length; i++) {
-    const byte = distance[i] as number
-    if (byte !== 0) return i * 8 + Math.clz32(byte) - 24
+/** True when `a` is nearer to `self` than `b`; places are never equal. */
+function isNearer(self: Uint8Array, a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < self.length; i++) {
+    const difference = ((self[i] as number) ^ (a[i] as number)) - ((self[i] as number) ^ (b[i] as number))
+    if (difference !== 0) return difference < 0
   }
-  return distance.length * 8
+  return false
+}
+
+/** Puts a candidate among the `NEAREST`, in order, when it belongs there. */
+function keepNearest(nearest: Candidate[], candidate: Candidate, self: Uint8Array): void {
+  const last = nearest[NEAREST - 1]
+  if (last !== undefined && !isNearer(self, candidate.place, last.place)) return
+  let at = Math.min(nearest.length, NEAREST - 1)
+  for (; at > 0; at--) {
+    const before = nearest[at - 1] as Candidate
+    if (!isNearer(self, candidate.place, before.place)) break
+    nearest[at] = before
+  }
+  nearest[at] = candidate
+}
+
+/** Leading bits two places have in common: the number of the Kademlia bucket. */
+function sharedBits(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < a.length; i++) {
+    const difference = (a[i] as number) ^ (b[i] as number)
+    if (difference !== 0) return i * 8 + Math.clz32(difference) - 24
+  }
+  return a.length * 8
 }

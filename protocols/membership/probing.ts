@@ -1,6 +1,6 @@
 import { PROBE_INTERVAL_MS, PROBE_REPEAT_MS } from './limits.ts'
 import { digestOf } from './digest.ts'
-import { send, type Context, type Link } from './state.ts'
+import { send, type Context, type Link, type MembershipState } from './state.ts'
 import { HELD, KIND } from './wire.ts'
 
 /** Probes remembered per link; older ones count as lost. */
@@ -23,7 +23,10 @@ export function probe(ctx: Context, link: Link): void {
   send(ctx, link.id, { kind: KIND.probe, n, digest: digestOf(ctx.state), held })
 }
 
-/** One neighbour a second in turn, besides those that owe an answer or whose digest is to be looked at again. */
+/**
+ * One neighbour a second, besides those that owe an answer or whose digest is to be looked at again: the one not heard for the
+ * longest. In turn, both ends of a link would probe it soon after each other, and a silent member be found half as fast.
+ */
 export function tickProbes(ctx: Context): void {
   const { state, now } = ctx
   for (const link of state.links.values()) {
@@ -35,9 +38,18 @@ export function tickProbes(ctx: Context): void {
   }
   if (now - state.lastProbeAt < PROBE_INTERVAL_MS) return
   state.lastProbeAt = now
-  const links = [...state.links.values()].filter((link) => link.hello)
-  const next = links[state.roundRobin++ % Math.max(1, links.length)]
-  if (next !== undefined) probe(ctx, next)
+  const next = leastHeard(state)
+  if (next !== null) probe(ctx, next)
+}
+
+/** The answering neighbour that has been quiet the longest; null without any. */
+function leastHeard({ links }: MembershipState): Link | null {
+  let least: Link | null = null
+  for (const link of links.values()) {
+    if (!link.hello || link.unansweredSince !== null) continue
+    if (least === null || link.lastHeard < least.lastHeard) least = link
+  }
+  return least
 }
 
 /** An answer: its round trip, when the probe is still known. Smoothed as RFC 6298 §2 does, with 1/8. */

@@ -88,6 +88,7 @@ function taken(
 ): void {
   const { state } = ctx
   state.unsaved.add(id)
+  state.unchecked.delete(id) // the newer one was checked
   state.archive.delete(id)
   ctx.out.push({ type: 'changed', id })
   if (outcome === 'added') {

@@ -1,18 +1,13 @@
 import type { EventInput, Random, Signer, Verify } from '../common/ports.ts'
-import { KithError, MalformedError } from '../common/errors.ts'
+import { KithError } from '../common/errors.ts'
 import { AuthorityCache, type Member, type Revoked } from '../admission/certificates.ts'
 import type { RevocationSet } from '../admission/revocation.ts'
 import type { Root } from '../admission/root.ts'
-import { decodeStatement, signRegistration, verifyEntry } from '../registry/entry.ts'
+import { signRegistration, verifyEntry } from '../registry/entry.ts'
 import { AuthorWindow } from '../replay/author-window.ts'
 import { LEASE_SECONDS, LEASE_SECONDS_MAX, SKEW_MS } from '../registry/limits.ts'
 import { MemberTable, type TableRow } from '../registry/table.ts'
-import {
-  statementFormat,
-  type MemberEntry,
-  type RegisteredService,
-  type Registration,
-} from '../registry/wire.ts'
+import type { MemberEntry, RegisteredService, Registration } from '../registry/wire.ts'
 import { MembershipError } from './errors.ts'
 import { newHealing, type Healing } from './heal-state.ts'
 import { newHealth, type LocalHealth } from './health.ts'
@@ -196,11 +191,12 @@ export interface MembershipState {
   lastAeAt: number
   gossipDropped: number
   readonly unsaved: Set<string>
+  /** Members read from disk whose signatures were not checked yet in this run. */
+  readonly unchecked: Set<string>
   readonly reports: Map<string, number>
   readonly startedAt: number
   unknownSettled: boolean
   probeCounter: number
-  roundRobin: number
   lastTickAt: number
   lastProbeAt: number
   lastAccuseAt: number
@@ -236,10 +232,10 @@ export interface Context {
 }
 
 /**
- * A machine at its start.
+ * A machine that knows only itself; `createMembership` adds what the disk holds.
  * @throws KithError a registry or certificate code when the node's own credentials do not hold.
  */
-export function createMembership(config: MembershipConfig, now: number): MembershipState {
+export function emptyMembership(config: MembershipConfig, now: number): MembershipState {
   const bootNonce = config.random.bytes(8)
   const cache = new AuthorityCache()
   const revoked = revokedBy(config)
@@ -302,11 +298,11 @@ export function createMembership(config: MembershipConfig, now: number): Members
     lastAeAt: 0,
     gossipDropped: 0,
     unsaved: new Set(),
+    unchecked: new Set(),
     reports: new Map(),
     startedAt: now,
     unknownSettled: false,
     probeCounter: 0,
-    roundRobin: 0,
     lastTickAt: now,
     lastProbeAt: now,
     lastAccuseAt: 0,
@@ -314,7 +310,6 @@ export function createMembership(config: MembershipConfig, now: number): Members
     lastSweepAt: now,
     lastPartAt: now,
   }
-  for (const stored of config.stored) restore(state, stored, now)
   return state
 }
 
@@ -333,62 +328,8 @@ export function forgetMember({ state }: Context, id: string): void {
   state.asked.delete(id)
   state.archive.delete(id)
   state.unsaved.delete(id)
+  state.unchecked.delete(id)
   state.gossip.delete(`e${id}`)
-}
-
-/** Takes an entry of an earlier run: into the table while its lease stands, else into the archive while its certificate does. */
-function restore(state: MembershipState, entry: MemberEntry, now: number): void {
-  const { root, cache, revoked, verify } = state
-  const checked = verifyEntry({ root, entry, now, authorityReachable: false, revoked, verify, cache })
-  if (!checked.ok) {
-    if (checked.code === 'registration-expired' || checked.code === 'registration-from-the-future')
-      archiveEntry(state, entry, now)
-    return // refused entries of our own disk are left to be overwritten
-  }
-  const { id } = checked.verified.member
-  if (id === state.self.id || state.table.put(checked.verified).outcome !== 'added') return
-  const left = checked.verified.statement.kind === 'leave'
-  state.verdicts.set(id, { ...newVerdict(left ? 'left' : 'unknown'), unvouched: !left })
-  state.table.mark(id, !left)
-}
-
-/** Keeps a member whose lease ended: as somebody to dial, and as the version nothing older of it may undercut. */
-export function archiveEntry(state: MembershipState, entry: MemberEntry, now: number): boolean {
-  const { root, cache, revoked, verify } = state
-  // One millisecond after its own date everything about the lease holds; the certificate is judged by today's clock below.
-  const issuedAt = issuedAtOf(entry)
-  if (issuedAt === null) return false
-  const checked = verifyEntry({
-    root,
-    entry,
-    now: issuedAt,
-    authorityReachable: false,
-    revoked,
-    verify,
-    cache,
-  })
-  if (!checked.ok) return false
-  const { member, statement } = checked.verified
-  if (member.id === state.self.id) return false
-  const { incarnation, seq } = statement
-  state.ended.commit({ author: member.id, incarnation, seq, timeMs: Math.min(issuedAt, now) }, now)
-  if (member.notAfter <= now) return false
-  state.archive.set(member.id, {
-    id: member.id,
-    addresses: statement.kind === 'registration' ? statement.addresses : [],
-    entry,
-    notAfter: member.notAfter,
-  })
-  return true
-}
-
-function issuedAtOf(entry: MemberEntry): number | null {
-  try {
-    return decodeStatement(entry.kind, statementFormat.decode(entry.statement).body).issuedAt
-  } catch (error) {
-    if (error instanceof MalformedError) return null
-    throw error
-  }
 }
 
 /** The body of this node's next registration. Times in ms. */

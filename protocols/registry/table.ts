@@ -38,6 +38,7 @@ export class MemberTable {
   readonly #rows = new Map<string, TableRow>()
   readonly #buckets: Set<string>[] = Array.from({ length: BUCKETS }, () => new Set())
   readonly #sums = new Uint8Array(BUCKETS * 8)
+  readonly #digest = new Uint8Array(8)
 
   get size(): number {
     return this.#rows.size
@@ -101,10 +102,7 @@ export class MemberTable {
 
   /** 8 bytes equal for equal tables; 2,048 bytes of bucket sums. Both are copies. */
   digest(): Uint8Array {
-    const digest = new Uint8Array(8)
-    for (let i = 0; i < this.#sums.length; i++)
-      digest[i & 7] = (digest[i & 7] as number) ^ (this.#sums[i] as number)
-    return digest
+    return this.#digest.slice()
   }
 
   sums(): Uint8Array {
@@ -122,8 +120,11 @@ export class MemberTable {
   #toggle(row: TableRow): void {
     const offset = bucketOf(row) * 8
     const hash = rowHash(row)
-    for (let i = 0; i < 8; i++)
-      this.#sums[offset + i] = (this.#sums[offset + i] as number) ^ (hash[i] as number)
+    for (let i = 0; i < 8; i++) {
+      const byte = hash[i] as number
+      this.#sums[offset + i] = (this.#sums[offset + i] as number) ^ byte
+      this.#digest[i] = (this.#digest[i] as number) ^ byte
+    }
   }
 }
 
