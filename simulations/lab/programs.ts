@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline/promises'
 
 /*
  * The outside programs that tests and demo talk to, from Debian's packages. Plain tools are installed with apt-get. Packages that bring
- * a system service (nginx, openssh-server, fail2ban) are only unpacked into .cache/programs, never installed: nothing can start them,
+ * a system service (nginx, openssh-server, fail2ban, serf) are only unpacked into .cache/programs, never installed: nothing can start them,
  * now or at the next boot, but the tests themselves.
  */
 
@@ -20,17 +20,17 @@ const TOOLS: Readonly<Record<string, string>> = {
   python3: 'python3',
 }
 /** Packages unpacked beside the project, with the libraries they need beyond Debian's base. */
-const DAEMON_PACKAGES = ['nginx', 'openssh-server', 'libwrap0', 'libnsl2', 'libtirpc3', 'fail2ban']
+const DAEMON_PACKAGES = ['nginx', 'openssh-server', 'libwrap0', 'libnsl2', 'libtirpc3', 'fail2ban', 'serf']
 
 const root = join(import.meta.dirname, '..', '..')
 const unpacked = join(root, '.cache', 'programs')
 /** Holds the names of the packages that were unpacked whole. */
 const complete = join(unpacked, '.complete')
 
-/** Path of a daemon's binary, such as `nginx` or `sshd`, and the library path it needs; undefined when it is not there. */
+/** Path of a daemon's binary, such as `nginx`, `sshd` or `serf`, and the library path it needs; undefined when it is not there. */
 export function daemon(name: string): { path: string; env: Record<string, string> } | undefined {
-  const path = join(unpacked, 'usr', 'sbin', name)
-  if (!existsSync(path)) return undefined
+  const path = ['sbin', 'bin'].map((folder) => join(unpacked, 'usr', folder, name)).find(existsSync)
+  if (path === undefined) return undefined
   const libraries = join(unpacked, 'usr', 'lib')
   const folders = existsSync(libraries)
     ? readdirSync(libraries).filter((folder) => folder.endsWith('-linux-gnu'))
