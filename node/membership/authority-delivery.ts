@@ -1,8 +1,10 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { verifyAuthority } from '../../protocols/admission/certificates.ts'
+import { AdmissionError } from '../../protocols/admission/errors.ts'
 import { AUTHORITY_CERTIFICATE_BYTES_MAX, CLOCK_TOLERANCE_MS } from '../../protocols/admission/limits.ts'
 import { id8Of, type Root } from '../../protocols/admission/root.ts'
 import { equalBytes } from '../../protocols/common/bytes.ts'
+import { KithError } from '../../protocols/common/errors.ts'
 import { lengthPrefixed } from '../../protocols/common/length-prefix.ts'
 import type { Clock, EmitEvent, Store, Timers } from '../../protocols/common/ports.ts'
 import { readFrame } from './join-forward.ts'
@@ -150,12 +152,19 @@ export class AuthorityDelivery {
       if (!isMember(peer)) throw new Error('only members bring certificates')
       const certificate = await readFrame(stream, AUTHORITY_CERTIFICATE_BYTES_MAX, signal)
       const authority = verifyAuthority(root, certificate)
-      if (authority === null) throw new Error('no root key signed the certificate')
-      if (!equalBytes(authority.subject, selfKey)) throw new Error('the certificate is for another node')
-      if (isCut(selfKey)) throw new Error('this authority was cut')
+      if (authority === null)
+        throw new AdmissionError('certificate-authority-unknown', 'no root key signed the certificate')
+      if (!equalBytes(authority.subject, selfKey))
+        throw new AdmissionError('certificate-wrong-key', 'the certificate is for another node')
+      if (isCut(selfKey)) throw new AdmissionError('authority-retired', 'this authority was cut')
       const now = clock.now()
-      if (authority.notBefore > now + CLOCK_TOLERANCE_MS || authority.notAfter <= now)
-        throw new Error('the certificate is not valid now')
+      if (authority.notBefore > now + CLOCK_TOLERANCE_MS)
+        throw new AdmissionError(
+          'certificate-not-yet-valid',
+          `valid from ${authority.notBefore}, it is ${now}`,
+        )
+      if (authority.notAfter <= now)
+        throw new AdmissionError('certificate-expired', `ended at ${authority.notAfter}, it is ${now}`)
       const isNews = authority.notAfter > this.#init.heldUntil() // an old one may be replayed
       if (isNews) await keep(certificate)
       stream.send(lengthPrefixed(KEPT))
@@ -166,7 +175,8 @@ export class AuthorityDelivery {
       received()
     } catch (error) {
       const reason = error instanceof Error ? error : new Error(String(error))
-      emit({ kind: 'authority.refused', severity: 'warning', peer, text: reason.message })
+      const code = reason instanceof KithError ? { reason: reason.code } : {}
+      emit({ kind: 'authority.refused', severity: 'warning', peer, text: reason.message, ...code })
       stream.abort(reason)
     }
   }

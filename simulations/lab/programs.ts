@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline/promises'
 /** Packages without a service, by the command each is wanted for. */
 const TOOLS: Readonly<Record<string, string>> = {
   chromium: 'chromium',
+  age: 'age',
   curl: 'curl',
   dig: 'bind9-dnsutils',
   ssh: 'openssh-client',

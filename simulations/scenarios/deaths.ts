@@ -9,7 +9,7 @@ export const DEATHS: readonly ScenarioInput[] = [
     seconds: 75,
     faults: [{ at: 15, kind: 'kill', select: { count: 1 } }],
     expect: { noFalseDeath: true },
-    budget: { deadEverywhereMs: 15_000 },
+    budget: { deadEverywhereMs: 10_000 },
   },
   {
     name: 'host-vanishes',
@@ -18,7 +18,7 @@ export const DEATHS: readonly ScenarioInput[] = [
     seconds: 75,
     faults: [{ at: 15, kind: 'vanish', select: { count: 1 } }],
     expect: { noFalseDeath: true },
-    budget: { deadEverywhereMs: 30_000 },
+    budget: { deadEverywhereMs: 12_000 },
   },
   {
     name: 'kill-one-real-crypto',

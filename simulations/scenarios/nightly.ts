@@ -25,7 +25,7 @@ export const NIGHTLY: readonly ScenarioInput[] = [
     nodes: 1_000,
     seconds: 150,
     faults: [{ at: 15, kind: 'partition', select: { share: 0.5 }, until: 75 }],
-    budget: { healMs: 60_000 },
+    budget: { healMs: 35_000 },
   },
   {
     name: 'thousand-idle',

@@ -128,7 +128,11 @@ export const scenarioSchema = z.strictObject({
   budget: z
     .strictObject({
       idleBytesPerSecond: z.number().nullable().default(null),
-      peakBytesPerSecond: z.number().nullable().default(null),
+      /**
+       * Of any node in its worst second. By default what the machine's budgets allow in the first second after a quiet time: 32 KiB
+       * and 16 kB of anti-entropy, 20 kB of pushed items, an introduction to each of 48 neighbours, and the layers below.
+       */
+      peakBytesPerSecond: z.number().nullable().default(140_000),
       firstSuspectMs: z.number().nullable().default(null),
       cutEverywhereMs: z.number().nullable().default(null),
       deadEverywhereMs: z.number().nullable().default(null),

@@ -19,6 +19,7 @@ import { memoryStore } from '../../node/storage/memory-store.ts'
 import { systemClock, systemRandom, systemTimers } from '../../node/system-ports.ts'
 import { dialExchange } from '../../node/transport/join-dial.ts'
 import { ed25519Signer } from '../../protocols/common/signing.ts'
+import { hasCommand } from '../programs.ts'
 import { kithArguments, Lab, runKith, until, type LabNode } from './lab.ts'
 
 /*
@@ -29,6 +30,22 @@ const PORTS = ['--no-ui', '--dns', '0', '--gateway-port', '0', '--no-mdns']
 const ANY = ['--listen', '/ip4/127.0.0.1/tcp/0', ...PORTS]
 /** Machines that bring one single-use invite at once. */
 const RIVALS = 50
+
+const AGE_ON_A_TERMINAL = `
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp('age', ['age', '--decrypt', sys.argv[1]])
+seen = b''
+while b'passphrase' not in seen: seen += os.read(fd, 4096)
+os.write(fd, sys.argv[2].encode() + b'\\n')
+try:
+    while True:
+        got = os.read(fd, 4096)
+        if not got: break
+        seen += got
+except OSError: pass
+print(seen.decode())
+`
 
 let lab: Lab
 let founder: LabNode
@@ -272,7 +289,17 @@ test.serial('with the root key in a drawer, an authority is retired by request a
   t.true(await warned())
   t.is((await founder.cli('root', 'export', exported ?? '', '--passphrase-file', key)).code, 0)
   t.is(statSync(exported ?? '').mode & 0o777, 0o600)
-  t.regex(readFileSync(exported ?? '', 'utf8'), /BEGIN ENCRYPTED PRIVATE KEY/)
+  t.regex(readFileSync(exported ?? '', 'utf8'), /^-----BEGIN AGE ENCRYPTED FILE-----/)
+  if (hasCommand('age') && hasCommand('python3')) {
+    // age asks a terminal for the passphrase, and nothing else.
+    const opened = await lab.run(undefined, 'python3', [
+      '-c',
+      AGE_ON_A_TERMINAL,
+      exported ?? '',
+      'correct horse',
+    ])
+    t.is(opened.stdout.match(/BEGIN PRIVATE KEY/g)?.length, 2, `both keys, by age itself: ${opened.stderr}`)
+  }
   t.false(await warned())
   const missing = await founder.cli('authority', 'retire', 'attic', '--json')
   t.regex(missing.stdout, /root-key-missing/)

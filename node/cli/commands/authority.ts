@@ -68,7 +68,7 @@ export function addAuthorityCommands(program: Command): void {
     .command('export')
     .description('move the root key out of the data directory into a file (mode 0600)')
     .argument('<file>', 'must not exist; keep it where no network reaches')
-    .option('--passphrase-file <file>', 'encrypt it with the first line of this file')
+    .option('--passphrase-file <file>', 'encrypt it (age, scrypt) with the first line of this file')
     .action(async (file: string, options: { passphraseFile?: string }, command: Command) => {
       const { data, out } = contextOf(command)
       const passphrase = await passphraseIn(options.passphraseFile)
