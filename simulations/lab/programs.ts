@@ -17,6 +17,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   dig: 'bind9-dnsutils',
   ssh: 'openssh-client',
   ip: 'iproute2',
+  nft: 'nftables',
   openssl: 'openssl',
   python3: 'python3',
 }
@@ -50,12 +51,12 @@ export function fail2banRegex():
   return { command: 'python3', args: ['-B', script], env: { PYTHONPATH: modules } }
 }
 
-/** Whether a command is in PATH. */
+/** Whether the machine has a command; what npm's packages bring under the same name does not count. */
 export function hasCommand(name: string): boolean {
-  return (
-    (process.env['PATH'] ?? '').split(':').some((directory) => existsSync(join(directory, name))) ||
-    existsSync(join('/usr/sbin', name))
-  )
+  const directories = (process.env['PATH'] ?? '')
+    .split(':')
+    .filter((path) => !path.endsWith('node_modules/.bin'))
+  return [...directories, '/usr/sbin'].some((directory) => existsSync(join(directory, name)))
 }
 
 /** Whether tests may make network namespaces here. */
