@@ -5,6 +5,7 @@ import { MEMBERSHIP_REASONS } from '../protocols/membership/errors.ts'
 import { NAMING_REASONS } from '../protocols/naming/errors.ts'
 import { REGISTRY_REASONS } from '../protocols/registry/errors.ts'
 import { CHANNEL_REASONS } from '../protocols/secure-channel/errors.ts'
+import { TRAVERSAL_REASONS } from '../protocols/traversal/errors.ts'
 import { BYTE_STREAM_REASONS } from '../protocols/tunnel/byte-stream.ts'
 import { TUNNEL_REASONS } from '../protocols/tunnel/errors.ts'
 import { CLI_REASONS } from './cli/errors.ts'
@@ -34,6 +35,7 @@ export const REASON_AREAS: Readonly<Record<string, ReasonTable>> = {
   'Reaching services': TUNNEL_REASONS,
   'Streams between nodes': BYTE_STREAM_REASONS,
   'Finding peers': BOOTSTRAP_REASONS,
+  'Ways through NATs': TRAVERSAL_REASONS,
   Node: NODE_REASONS,
   Requests: CONTROL_REASONS,
   Gateway: GATEWAY_REASONS,

@@ -1,14 +1,4 @@
-/** How a NAT maps inside endpoints to outside ones, or which outside endpoints it lets answer (RFC 4787 §4.1, §5). */
-export type Dependence = 'endpoint-independent' | 'address-dependent' | 'address-and-port-dependent'
-
-/** What a tester behind the NAT must find, for one transport protocol. */
-export interface Behaviour {
-  readonly mapping: Dependence
-  readonly filtering: Dependence
-  /** The outside port is the inside one, where it is free. */
-  readonly keepsPort: boolean
-  readonly hairpins: boolean
-}
+import type { NatBehaviour } from '../../protocols/traversal/nat.ts'
 
 /** Where a NAT stands: its devices and addresses. */
 export interface NatPlace {
@@ -24,8 +14,8 @@ export interface NatPlace {
 export interface NatKind {
   readonly about: string
   /** What RFC 4787 calls it, by transport protocol; null: that protocol does not pass. */
-  readonly udp: Behaviour | null
-  readonly tcp: Behaviour | null
+  readonly udp: NatBehaviour | null
+  readonly tcp: NatBehaviour | null
   /** The ruleset, for `nft -f -` in the router's namespace. */
   readonly rules: (place: NatPlace) => string
 }
@@ -83,14 +73,14 @@ function remembering({ wan, wanAddress, lan, lanNetwork }: NatPlace, by: '' | 'i
 `
 }
 
-const same = (behaviour: Behaviour) => ({ udp: behaviour, tcp: behaviour })
-const portRestricted: Behaviour = {
+const same = (behaviour: NatBehaviour) => ({ udp: behaviour, tcp: behaviour })
+const portRestricted: NatBehaviour = {
   mapping: 'endpoint-independent',
   filtering: 'address-and-port-dependent',
   keepsPort: true,
   hairpins: false,
 }
-const symmetric: Behaviour = { ...portRestricted, mapping: 'address-and-port-dependent', keepsPort: false }
+const symmetric: NatBehaviour = { ...portRestricted, mapping: 'address-and-port-dependent', keepsPort: false }
 
 /** Every kind the lab has, by name. */
 export const NAT_KINDS = {

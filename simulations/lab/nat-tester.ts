@@ -1,6 +1,6 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type { Behaviour, Dependence } from './nat-kinds.ts'
+import type { Dependence, NatBehaviour } from '../../protocols/traversal/nat.ts'
 
 /*
  * Finds out what a NAT does, as RFC 5780 does it: two addresses with two ports each on the internet's side say what they see and
@@ -79,8 +79,8 @@ function listen(server: Server, { address, port }: Endpoint): Promise<void> {
 
 /** What a tester found. `web`: TCP to port 443 passes. */
 export interface Found {
-  readonly udp: Behaviour | null
-  readonly tcp: Behaviour | null
+  readonly udp: NatBehaviour | null
+  readonly tcp: NatBehaviour | null
   readonly web: boolean
 }
 
@@ -98,7 +98,7 @@ function mappingOf([one, otherPort, otherAddress]: readonly Endpoint[]): Depende
   return one?.port === otherPort?.port ? 'address-dependent' : 'address-and-port-dependent'
 }
 
-async function probeUdp([first, second]: readonly [string, string]): Promise<Behaviour | null> {
+async function probeUdp([first, second]: readonly [string, string]): Promise<NatBehaviour | null> {
   const socket = await bound()
   const { port } = socket.address()
   const views: Endpoint[] = []
@@ -160,7 +160,7 @@ function arrives(socket: UdpSocket, neighbour: UdpSocket, outside: Endpoint): Pr
   })
 }
 
-async function probeTcp([first, second]: readonly [string, string]): Promise<Behaviour | null> {
+async function probeTcp([first, second]: readonly [string, string]): Promise<NatBehaviour | null> {
   const localPort = await freePort()
   const views: Endpoint[] = []
   const open: Socket[] = []

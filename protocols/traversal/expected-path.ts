@@ -1,0 +1,34 @@
+import type { TraversalCode } from './errors.ts'
+import type { NatBehaviour, Standing } from './nat.ts'
+
+/** What two nodes that know how they stand may expect of each other over TCP. */
+export interface ExpectedPath {
+  /** `dial`: one of them just dials. `punch`: both dial at once through their NATs. `relay`: neither can work. */
+  readonly path: 'dial' | 'punch' | 'relay'
+  readonly reason: TraversalCode
+}
+
+/**
+ * What physics allows between two nodes, whoever of them begins. A punch needs both sides to know where the other's next
+ * connection will come from, or one side that lets it in from anywhere on that address: who maps each target anew comes from a
+ * port nobody can know.
+ */
+export function expectedPath(one: Standing, other: Standing): ExpectedPath {
+  if (one === 'dialable' || other === 'dialable') return { path: 'dial', reason: 'peer-dialable' }
+  if (isPredictable(one) && isPredictable(other)) return { path: 'punch', reason: 'ports-known' }
+  if ((isPredictable(one) && admitsOtherPorts(one)) || (isPredictable(other) && admitsOtherPorts(other)))
+    return { path: 'punch', reason: 'filter-admits-any-port' }
+  return isPredictable(one) || isPredictable(other)
+    ? { path: 'relay', reason: 'port-unknown' }
+    : { path: 'relay', reason: 'both-ports-unknown' }
+}
+
+/** The outside port a reflector saw is the one every other peer meets. */
+function isPredictable({ mapping }: NatBehaviour): boolean {
+  return mapping === 'endpoint-independent'
+}
+
+/** Having sent to an address opens the way for all its ports. */
+function admitsOtherPorts({ filtering }: NatBehaviour): boolean {
+  return filtering !== 'address-and-port-dependent'
+}
