@@ -42,6 +42,14 @@ export const BOOTSTRAP_REASONS = {
     summary: 'The connection was not made or not secured.',
     fix: 'Look at the text of the failure and at the security events.',
   },
+  'multicast-malformed': {
+    summary: 'A packet on the local network is no well-formed multicast DNS.',
+    fix: '',
+  },
+  'lan-unavailable': {
+    summary: 'Members on the same network cannot be looked for on one of its interfaces.',
+    fix: 'Let other programs share UDP port 5353, or switch LAN discovery off (--no-mdns); everything else goes on.',
+  },
 } as const satisfies ReasonTable
 
 /** Code of a bootstrap failure. */

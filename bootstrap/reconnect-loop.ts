@@ -29,11 +29,17 @@ export interface ReconnectInit {
   readonly failed?: (peer: string, failure: DialFailure) => void
 }
 
+/** Why a dial was given up for a better one; no failure anybody is told of. */
+const SEEN_ELSEWHERE = new Error('the peer was seen at another address')
+
 /** Keeps this node connected: drives the reconnect machine by a timer and dials what it says. */
 export class ReconnectLoop {
   readonly #init: ReconnectInit
   readonly #state = createReconnect()
-  readonly #dials = new Map<string, { abort: AbortController; done: Promise<void> }>()
+  readonly #dials = new Map<
+    string,
+    { addresses: readonly string[]; abort: AbortController; done: Promise<void> }
+  >()
   #stopTimer: (() => void) | null = null
 
   constructor(init: ReconnectInit) {
@@ -60,6 +66,16 @@ export class ReconnectLoop {
     this.#step({ type: 'hint', peer })
   }
 
+  /**
+   * The peer was seen at these addresses, by something that proves nothing: it is dialled once, now, and its back-off goes on.
+   * A dial under way that tries other addresses gives way: they may swallow packets for seconds.
+   */
+  sighted(peer: string, addresses: readonly string[]): void {
+    const dial = this.#dials.get(peer)
+    if (dial === undefined) this.#step({ type: 'sighted', peer })
+    else if (addresses.some((address) => !dial.addresses.includes(address))) dial.abort.abort(SEEN_ELSEWHERE)
+  }
+
   /** Why this peer was not reached last, null when it was, or was never dialled. */
   lastFailure(peer: string): DialFailure | null {
     return lastFailure(this.#state, peer)
@@ -81,7 +97,7 @@ export class ReconnectLoop {
 
   #start({ peer, addresses }: DialEffect): void {
     const abort = new AbortController()
-    this.#dials.set(peer, { abort, done: this.#dial({ peer, addresses }, abort) })
+    this.#dials.set(peer, { addresses, abort, done: this.#dial({ peer, addresses }, abort) })
   }
 
   async #dial(target: Target, abort: AbortController): Promise<void> {
@@ -102,6 +118,10 @@ export class ReconnectLoop {
     }
     if (this.#stopTimer === null) return
     this.#step({ type: 'dialled', peer, failure })
+    if (failure !== null && abort.signal.reason === SEEN_ELSEWHERE) {
+      this.#step({ type: 'sighted', peer })
+      return
+    }
     const last = this.lastFailure(peer)
     if (failure === null || last === null) return
     // The first of a row is news; the rest is in `lastFailure`.

@@ -56,6 +56,8 @@ export type ReconnectEvent =
     }
   /** Somebody says the peer is there: dial it as if it had just been lost. */
   | { readonly type: 'hint'; readonly peer: string }
+  /** Somebody says where the peer is, and may lie: one dial now, the back-off goes on. */
+  | { readonly type: 'sighted'; readonly peer: string }
 
 /** The only effect: dial this peer. */
 export interface DialEffect {
@@ -91,6 +93,11 @@ export function step(
       peer.since = now
       peer.failures = 0
       peer.dueAt = Math.min(peer.dueAt, now + random() * BACKOFF_FIRST_MS)
+      return []
+    }
+    case 'sighted': {
+      const peer = state.peers.get(event.peer)
+      if (peer?.phase === 'waiting') peer.dueAt = Math.min(peer.dueAt, now)
       return []
     }
   }

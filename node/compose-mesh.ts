@@ -3,7 +3,7 @@ import { parseBootstrapAddresses, validBootstrapAddresses } from '../bootstrap/a
 import type { Member } from '../protocols/admission/certificates.ts'
 import { compareBytes } from '../protocols/common/bytes.ts'
 import { RecordCopies } from '../protocols/registry/record-copies.ts'
-import { peerIdFromKey } from '../protocols/common/peer-id.ts'
+import { keyFromPeerId, peerIdFromKey } from '../protocols/common/peer-id.ts'
 import type { EmitEvent, Signer, Store } from '../protocols/common/ports.ts'
 import { MuxRegistry } from '../protocols/mux/registry.ts'
 import { MembershipService } from '../protocols/membership/service.ts'
@@ -17,6 +17,7 @@ import { Issuer } from './membership/issuer.ts'
 import { JoinForward } from './membership/join-forward.ts'
 import { saveAuthority, saveCredentials, type StoredMesh } from './membership/mesh-store.ts'
 import { OwnCertificate } from './membership/own-certificate.ts'
+import { startNearby } from './membership/nearby-members.ts'
 import { startReconnecting } from './membership/reconnecting.ts'
 import { Renewal } from './membership/renewal.ts'
 import { cutConnections, Revocations } from './membership/revocations.ts'
@@ -111,8 +112,11 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   const isCut = (key: Uint8Array): boolean => revocations.set.cutFrom(key) <= systemClock.now()
   const mesh = isCut(signer.publicKey) ? { ...init.mesh, authority: null } : init.mesh
   const doors = (): string[] => doorsOf(selfId, started(later.network), members(), addressesOf)
+  const admits = mesh.authority !== null && readAuthority(mesh.authority).roles.includes('admit')
   const issuer =
-    mesh.authority === null ? null : await openIssuer(init, mesh.authority, members, doors, revocations)
+    mesh.authority !== null && admits
+      ? await openIssuer(init, mesh.authority, members, doors, revocations)
+      : null
   const issue = issuer === null ? null : (member: Member): Uint8Array => issuer.renew(member)
   const own = new OwnCertificate({
     root,
@@ -228,7 +232,8 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     announcement: {
       addresses: announcedAddresses(network.getMultiaddrs()),
       relays: [],
-      services: await storedServices(store, systemClock),
+      // What a door once published stays in the store until it is started as something else.
+      services: config.door ? [] : await storedServices(store, systemClock),
     },
     clock: systemClock,
     random: systemRandom,
@@ -294,8 +299,32 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     membership.announce({ addresses: announcedAddresses(network.getMultiaddrs()) }),
   )
   const lists = [...validBootstrapAddresses(mesh.bootstrap), ...parseBootstrapAddresses(config.bootstrap)]
-  const reconnect = startReconnecting({ lists, selfId, network, membership, connections, addressesOf, emit })
+  const nearby = config.mdns
+    ? startNearby({
+        meshId: root.meshId,
+        selfKey: signer.publicKey,
+        config,
+        network,
+        membership,
+        lists,
+        isCut,
+        found: (id, addresses) => reconnect.sighted(id, addresses),
+        emit,
+      })
+    : null
+  const reconnect = startReconnecting({
+    lists,
+    selfId,
+    network,
+    membership,
+    connections,
+    addressesOf,
+    nearby,
+    isCut: (id) => isCut(keyFromPeerId(id)),
+    emit,
+  })
   cleanup.defer(() => reconnect.stop())
+  if (nearby !== null) cleanup.defer(() => nearby.stop())
   const lastFailure = (id: string): { code: string; text: string } | undefined =>
     sessions.lastFailure(id) ?? reconnect.lastFailure(id) ?? undefined
   const tunnels = createTunnels({

@@ -25,6 +25,7 @@ import { SecurityLog } from './log/security-log.ts'
 import { X509_ROOT_KEY_FILE } from './authority/root-key-file.ts'
 import { foundMesh, ROOT_KEY_FILE, type SecretStore } from './membership/founding.ts'
 import { joinMesh } from './membership/joiner.ts'
+import { findNearbyDoors } from './membership/nearby-doors.ts'
 import { forgetMesh, loadMesh, saveMesh, type StoredMesh } from './membership/mesh-store.ts'
 import { ALL_REASONS } from './reasons.ts'
 import { readFileIfPresent } from './storage/atomic-file.ts'
@@ -317,6 +318,18 @@ class Node implements RunningNode {
         clock: systemClock,
         random: systemRandom,
         timers: systemTimers,
+        ...(this.#options.loaded.config.mdns
+          ? {
+              nearby: (meshId, peers) =>
+                findNearbyDoors({
+                  meshId,
+                  peers,
+                  listen: this.#options.loaded.config.listen,
+                  emit: this.#emit,
+                  signal: this.#stopping.signal,
+                }),
+            }
+          : {}),
         exchange: (door, request, meshId, signal) =>
           dialExchange(
             multiaddr(door.address),

@@ -5,7 +5,9 @@ import { readInvite, type Invite } from '../../protocols/admission/invite.ts'
 import { acceptPeerInvite, readPeerInvite, type PeerInvite } from '../../protocols/admission/peer-invite.ts'
 import { makeJoinRequest, openReply, type JoinOutcome } from '../../protocols/admission/join.ts'
 import { KithError } from '../../protocols/common/errors.ts'
+import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import { validBootstrapAddresses, type BootstrapAddress } from '../../bootstrap/addresses.ts'
+import type { LanPeer } from '../../bootstrap/lan-tags.ts'
 import { saveMesh, type StoredMesh } from './mesh-store.ts'
 
 /** One try at one door, the door's own wait for the issuer included. */
@@ -40,6 +42,8 @@ export interface JoinInput {
   readonly random: Random
   readonly timers: Timers
   readonly signal?: AbortSignal
+  /** Where doors of the invite are on the LAN, asked when none of its addresses leads to one. */
+  readonly nearby?: (meshId: Uint8Array, doors: readonly LanPeer[]) => Promise<BootstrapAddress[]>
   /** Told once when the join has to wait until somebody approves it. */
   readonly waiting?: (text: string) => void
 }
@@ -76,17 +80,36 @@ async function takeCertificate(input: JoinInput, invite: PeerInvite): Promise<Jo
   return { mesh, member, clockOffsetMs: 0 }
 }
 
-/** One round over the doors: what the issuer says, or why it was not reached. */
+/** One round over the doors of the invite, and then over those of them that show up on the LAN. */
 async function askDoors(
   input: JoinInput,
   invite: Invite,
+): Promise<Extract<JoinOutcome, { outcome: 'accepted' }> | AdmissionError> {
+  const { issuer, meshId, bootstrap } = invite.body
+  const named = validBootstrapAddresses(bootstrap)
+  const answer = await askInTurn(input, invite, named)
+  const isAway = answer instanceof AdmissionError && answer.code === 'invite-issuer-unreachable'
+  if (!isAway || input.nearby === undefined) return answer
+  const peers = new Map(named.map(({ peer, key }) => [peer, key])).set(peerIdFromKey(issuer), issuer)
+  const seen = await input.nearby(
+    meshId,
+    [...peers].map(([id, key]) => ({ id, key })),
+  )
+  return seen.length === 0 ? answer : askInTurn(input, invite, seen)
+}
+
+/** What the issuer says, or why it was not reached. */
+async function askInTurn(
+  input: JoinInput,
+  invite: Invite,
+  doors: readonly BootstrapAddress[],
 ): Promise<Extract<JoinOutcome, { outcome: 'accepted' }> | AdmissionError> {
   let failure = new AdmissionError(
     'invite-issuer-unreachable',
     'the invite names no door that can be dialled',
   )
   let offsetMs = 0
-  for (const door of validBootstrapAddresses(invite.body.bootstrap)) {
+  for (const door of doors) {
     let outcome = await tryDoor(input, invite, door, offsetMs)
     if (isSkew(outcome)) {
       offsetMs = outcome.issuerTime - input.clock.now()

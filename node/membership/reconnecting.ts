@@ -1,4 +1,6 @@
 import type { BootstrapAddress } from '../../bootstrap/addresses.ts'
+import { BootstrapError } from '../../bootstrap/errors.ts'
+import { SIGHTED_DIAL_MS } from '../../bootstrap/limits.ts'
 import type { Target } from '../../bootstrap/reconnect.ts'
 import { ReconnectLoop } from '../../bootstrap/reconnect-loop.ts'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
@@ -6,6 +8,7 @@ import type { MembershipService } from '../../protocols/membership/service.ts'
 import { systemClock, systemRandom, systemTimers } from '../system-ports.ts'
 import type { Connections } from '../transport/connections.ts'
 import type { MeshNode } from '../transport/libp2p.ts'
+import type { Nearby } from './nearby.ts'
 
 /** What keeping the wanted connections needs. */
 export interface ReconnectingInit {
@@ -17,6 +20,10 @@ export interface ReconnectingInit {
   readonly connections: Connections
   /** Full multiaddrs of a member. */
   readonly addressesOf: (peerId: string) => string[]
+  /** Members seen on the LAN; null where it is not looked at. */
+  readonly nearby: Pick<Nearby, 'addressesOf' | 'peers'> | null
+  /** Whether a peer has no business here any more: it is not looked for. */
+  readonly isCut: (peerId: string) => boolean
   readonly emit: EmitEvent
 }
 
@@ -28,6 +35,8 @@ export function startReconnecting({
   membership,
   connections,
   addressesOf,
+  nearby,
+  isCut,
   emit,
 }: ReconnectingInit): ReconnectLoop {
   const listed = lists.filter(({ peer }) => peer !== selfId)
@@ -38,15 +47,28 @@ export function startReconnecting({
       addresses: addresses.map((address) => `${address}/p2p/${id}`),
     })),
   ]
+  const seen = (peer: string): string[] => nearby?.addressesOf(peer) ?? []
+  const wanted = (): Target[] => {
+    const neighbours = membership.wantedNeighbours()
+    // Whoever was seen on the LAN and is not here: back, or in the other half of a partition.
+    const back = (nearby?.peers() ?? []).filter((peer) => {
+      const state = membership.member(peer)?.state
+      return state !== 'alive' && state !== 'left' && !neighbours.includes(peer) && !isCut(peer)
+    })
+    return [...neighbours, ...back].map((peer) => ({
+      peer,
+      addresses: [...new Set([...seen(peer), ...addressesOf(peer)])],
+    }))
+  }
   const reconnect = new ReconnectLoop({
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,
     emit,
-    wanted: () => membership.wantedNeighbours().map((peer) => ({ peer, addresses: addressesOf(peer) })),
+    wanted,
     fallback,
     connected: () => network.getPeers().map((peer) => peer.toString()),
-    dial: (target, signal) => connections.dial(target, signal),
+    dial: (target, signal) => dialSeenFirst(connections, target, seen(target.peer), signal),
     failed: (peer, failure) => membership.dialFailed(peer, failure.code === 'dial-refused'),
   })
   // News of a member that came back: dial it now instead of when its back-off ends.
@@ -55,4 +77,29 @@ export function startReconnecting({
   })
   reconnect.start()
   return reconnect
+}
+
+/**
+ * Tries where the peer was seen on the LAN, for a moment, then the addresses it announced itself. How the first went is never
+ * the reason given: anybody on the LAN can point to a port that refuses, and a refusal counts as evidence of a death.
+ */
+export async function dialSeenFirst(
+  connections: Pick<Connections, 'dial'>,
+  { peer, addresses }: Target,
+  seen: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const announced = addresses.filter((address) => !seen.includes(address))
+  if (seen.length > 0) {
+    try {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(SIGHTED_DIAL_MS)])
+      await connections.dial({ peer, addresses: seen }, limit)
+      return
+    } catch (error) {
+      signal.throwIfAborted()
+      if (announced.length === 0)
+        throw new BootstrapError('dial-failed', `not where the LAN shows it: ${(error as Error).message}`)
+    }
+  }
+  await connections.dial({ peer, addresses: announced }, signal)
 }

@@ -12,6 +12,7 @@ import type { RegisteredService } from '../../protocols/registry/wire.ts'
 import type { PublishInput } from '../api/schemas.ts'
 import type { Config } from '../config/schema.ts'
 import type { Answer } from '../resolver/dns-server.ts'
+import { memoryStore } from '../storage/memory-store.ts'
 import { ipOf } from '../transport/addresses.ts'
 import { startHealthChecks } from './health.ts'
 import { startLocal } from './local.ts'
@@ -64,7 +65,8 @@ export async function startServices(init: ServicesInit): Promise<Services> {
     const owner = directory.services.get(name)?.provider
     return owner === undefined || owner.id === self.id ? undefined : owner.name
   }
-  const publications = await openPublications(store, clock, ownerOf)
+  // A door provides nothing; what it once published stays in the store until it is started as something else.
+  const publications = await openPublications(config.door ? memoryStore() : store, clock, ownerOf)
   const provider = createProvider({ publications, selfId: self.id, timers: init.timers, emit })
   const health = startHealthChecks({
     publications: () => publications.list(),

@@ -22,14 +22,33 @@ const TOOLS: Readonly<Record<string, string>> = {
   python3: 'python3',
 }
 /** Packages unpacked beside the project, with the libraries they need beyond Debian's base. */
-const DAEMON_PACKAGES = ['nginx', 'openssh-server', 'libwrap0', 'libnsl2', 'libtirpc3', 'fail2ban', 'serf']
+const DAEMON_PACKAGES = [
+  'nginx',
+  'openssh-server',
+  'libwrap0',
+  'libnsl2',
+  'libtirpc3',
+  'fail2ban',
+  'serf',
+  'avahi-daemon',
+  'avahi-utils',
+  'libavahi-core7',
+  'libavahi-common3',
+  'libavahi-client3',
+  'libdaemon0',
+  'dbus-daemon',
+  'libdbus-1-3',
+  'libapparmor1',
+  'libexpat1',
+  'libgdbm6',
+]
 
 const root = join(import.meta.dirname, '..', '..')
 const unpacked = join(root, '.cache', 'programs')
 /** Holds the names of the packages that were unpacked whole. */
 const complete = join(unpacked, '.complete')
 
-/** Path of a daemon's binary, such as `nginx`, `sshd` or `serf`, and the library path it needs; undefined when it is not there. */
+/** Path of an unpacked program, such as `nginx` or `serf`, and the library path it needs; undefined when it is not there. */
 export function daemon(name: string): { path: string; env: Record<string, string> } | undefined {
   const path = ['sbin', 'bin'].map((folder) => join(unpacked, 'usr', folder, name)).find(existsSync)
   if (path === undefined) return undefined

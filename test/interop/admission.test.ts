@@ -258,6 +258,19 @@ test.serial('a revoked member is cut, the others see it, and it cannot come back
   t.is((await members(attic)).find((each) => each.id === id)?.state, 'revoked')
 })
 
+test.serial('an authority that may only revoke does not invite, and says who can', async (t) => {
+  t.like(await founder.json<RootAct>('authority', 'add', 'attic', '--role', 'revoke'), { state: 'done' })
+  await until('attic to hold it', async () =>
+    (await attic.json<AuthorityRow[]>('authority', 'ls')).some(({ name }) => name === 'attic'),
+  )
+  const refused = await until('attic to be back', async () => {
+    const { stdout } = await attic.cli('invite', '--json')
+    return stdout.includes('"error"') && stdout
+  })
+  t.regex(refused, /not-authorised/)
+  t.regex(refused, /founder can/)
+})
+
 test.serial('a second authority admits while the founder is away', async (t) => {
   t.like(await founder.json<RootAct>('authority', 'add', 'attic'), {
     act: 'add',
