@@ -18,6 +18,8 @@ export class LiveSocket {
   readonly #sessions: Sessions
   readonly #snapshot: (topic: ChangeTopic) => string
   readonly #changed = new Set<ChangeTopic>()
+  /** What was sent last of the members: they change seldom, and are looked at with every event. */
+  #sentMembers = ''
   readonly #events: string[] = []
   #answered = true
 
@@ -59,6 +61,7 @@ export class LiveSocket {
     if (!this.#stands()) return
     this.#socket.ping()
     this.markChanged('status')
+    this.markChanged('members')
   }
 
   terminate(): void {
@@ -82,10 +85,18 @@ export class LiveSocket {
       if (!this.#stands()) return
       const [topic] = this.#changed
       if (topic !== undefined) this.#changed.delete(topic)
-      const text = topic === undefined ? this.#events.shift() : this.#snapshot(topic)
+      const text = topic === undefined ? this.#events.shift() : this.#news(topic)
       // The callback runs once the bytes left the process, which is when there is room again.
       if (text !== undefined) this.#socket.send(text, () => this.#flush())
     }
+  }
+
+  /** The snapshot of a topic; undefined for members the tab has already. */
+  #news(topic: ChangeTopic): string | undefined {
+    const text = this.#snapshot(topic)
+    if (topic !== 'members') return text
+    if (text === this.#sentMembers) return undefined
+    return (this.#sentMembers = text)
   }
 
   /** Checking a session that is over ends it, and its signal closes this socket. */

@@ -19,7 +19,7 @@ import type { Session, Sessions } from './sessions.ts'
 
 /** Path of the socket. */
 const LIVE_PATH = '/api/v1/live'
-const TOPICS: readonly ChangeTopic[] = ['status', 'peers', 'services']
+const TOPICS: readonly ChangeTopic[] = ['status', 'peers', 'services', 'members']
 
 /** What the live sockets need. */
 export interface LiveParts {
@@ -119,15 +119,18 @@ export class Live {
       const { control } = this.#parts
       if (topic === 'status') text = encode({ topic, data: control.status() })
       else if (topic === 'peers') text = encode({ topic, data: control.peers() })
-      else text = encode({ topic, data: control.services() })
+      else if (topic === 'services') text = encode({ topic, data: control.services() })
+      else text = encode({ topic, data: control.members() })
       this.#snapshots.set(topic, text)
     }
     return text
   }
 
   #beat(): void {
-    // Uptime and memory move without a change; once a beat is often enough for them.
+    // Uptime and memory move without a change, and whoever waits for approval too long is gone without a word; once a beat
+    // is often enough for them.
     this.#snapshots.delete('status')
+    this.#snapshots.delete('members')
     for (const socket of this.#sockets) socket.beat()
   }
 }

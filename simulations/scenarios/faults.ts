@@ -6,8 +6,11 @@ import { TRACE } from '../world/trace.ts'
 import type { World } from '../world/world.ts'
 import type { Fault, RoleName, Select } from './schema.ts'
 
+/** Told when a fault begins, of whom it is about. */
+export type FaultListener = (fault: Fault, nodes: readonly SimNode[], atMs: number) => void
+
 /** Plans a fault, and its end, on the world's time. */
-export function planFault(world: World, fault: Fault): void {
+export function planFault(world: World, fault: Fault, onFault?: FaultListener): void {
   const name = fault.id ?? fault.kind
   const selected = choose(world, fault.select, stream(world.seed, 'select', name))
   const chance = stream(world.seed, 'fault', name)
@@ -15,6 +18,7 @@ export function planFault(world: World, fault: Fault): void {
   if (fault.kind === 'rollback') planSnapshots(world, fault, selected)
   world.scheduler.at(fault.at * 1000, () => {
     world.trace.fold(TRACE.fault, -1, selected[0]?.index ?? -1, world.now, selected.length)
+    onFault?.(fault, selected, world.now)
     end = begin(world, fault, selected, chance)
   })
   const { until } = fault

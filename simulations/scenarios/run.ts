@@ -7,7 +7,7 @@ import type { Disk } from '../world/disk.ts'
 import type { Watcher } from '../world/node.ts'
 import type { TraceEvent } from '../world/trace.ts'
 import { World, type Machine } from '../world/world.ts'
-import { planFault } from './faults.ts'
+import { planFault, type FaultListener } from './faults.ts'
 import { faultsEnd, type Scenario } from './schema.ts'
 
 /** How long the end may take to settle, and how often it is looked at. */
@@ -18,6 +18,7 @@ const SETTLE_LOOK_MS = 500
 export interface RunOptions {
   readonly seed: string
   readonly onTrace?: ((event: TraceEvent) => void) | undefined
+  readonly onFault?: FaultListener | undefined
   /** Told of everything besides the checkers. */
   readonly watcher?: Watcher | undefined
   readonly machine?: Machine
@@ -64,7 +65,7 @@ export function runScenario(scenario: Scenario, options: RunOptions): RunResult 
   })
   safety.attach(world)
   measurer.attach(world)
-  for (const fault of scenario.faults) planFault(world, fault)
+  for (const fault of scenario.faults) planFault(world, fault, options.onFault)
   try {
     world.run(scenario.seconds * 1000)
     if (scenario.expect.converged) settle(world, measurer)

@@ -4,9 +4,8 @@ import { writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test from 'ava'
-import type { ExecutionContext } from 'ava'
 import { chromium } from 'playwright-core'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { WebSocketServer } from 'ws'
 import type { LogEvent, Service } from '../../node/api/schemas.ts'
 import { realNameArguments } from '../../node/cli/browser.ts'
@@ -14,12 +13,11 @@ import {
   buildDashboard,
   CHROMIUM,
   CHROMIUM_ARGUMENTS,
-  faultsOf,
   isChromiumMissing,
   launchChromium,
-  watchPage,
 } from '../ui/chromium.ts'
 import { attack } from '../ui/attack.ts'
+import { go, inspect, sitDown, startAgain, type Desk } from './desk.ts'
 import { Lab, type LabNode } from './lab.ts'
 
 /*
@@ -27,30 +25,11 @@ import { Lab, type LabNode } from './lab.ts'
  * published services included, must not be able to do.
  */
 
-const PORTS = ['--listen', '/ip4/127.0.0.1/tcp/0', '--dns', '0', '--gateway-port', '0'] as const
 /** What membership promises: three silent seconds make a suspect, a lost connection that nobody takes up again a dead one. */
 const NOTICED_MAX_MS = 10_000
-const DESK = { width: 1280, height: 800 }
-const TELEPHONE = { width: 360, height: 740 }
-const LOOKS = [
-  ['light', DESK],
-  ['dark', TELEPHONE],
-] as const
-const ALL_LOOKS = [...LOOKS, ['dark', DESK], ['light', TELEPHONE]] as const
-/** Where pictures of each screen go, when somebody wants to look at them. */
-const shots = process.env['SCREENSHOTS']
 
 const story = isChromiumMissing ? test.serial.skip : test.serial
 if (isChromiumMissing) process.stderr.write(`dashboard: skipped, needs ${CHROMIUM}\n`)
-
-/** A dashboard in a browser of its own, as each machine has one. */
-interface Desk {
-  readonly node: LabNode
-  readonly origin: string
-  readonly context: BrowserContext
-  readonly page: Page
-  readonly wrongs: string[]
-}
 
 let lab: Lab
 let browser: Browser
@@ -79,7 +58,7 @@ if (!isChromiumMissing) {
 }
 
 story('the wizard founds a mesh, and its login link works once', async (t) => {
-  a = await sitDown('a')
+  a = await sitDown(lab, browser, 'a')
   const { page } = a
   t.is(await page.locator('h1').textContent(), 'Welcome to Kith')
   await inspect(t, page, 'setup')
@@ -121,7 +100,7 @@ story('an invite made in one dashboard is pasted into another, and both see each
   await a.page.click('button:text-is("Done")')
   await go(a.page, 'Peers')
 
-  b = await sitDown('b')
+  b = await sitDown(lab, browser, 'b')
   await b.page.getByLabel('Invite').fill(` ${invite}\n`)
   await b.page.click('button:text-is("Join")')
   await b.page.waitForSelector('h1:text-is("b")')
@@ -287,7 +266,7 @@ story('a stopped target and a dead provider are told where they are met', async 
   await a.page.waitForSelector('text=Connection lost')
   await inspect(t, a.page, 'connection lost')
 
-  await a.node.up('--name', 'a', '--ui', new URL(a.origin).port, ...PORTS)
+  await startAgain(a)
   await go(b.page, 'Services')
   await card(b.page, 'wiki').locator('header .badge:text-is("healthy")').waitFor()
   await go(b.page, 'Peers')
@@ -319,26 +298,6 @@ story('the open tab of a restarted node is live again, and unpublishing is asked
   )
 })
 
-/** Starts a node in setup and opens its dashboard by the link it printed. */
-async function sitDown(name: string): Promise<Desk> {
-  const node = lab.node(name)
-  const { ui, mesh } = await node.up('--name', name, '--ui', '0', ...PORTS)
-  if (ui === null || mesh !== null) throw new Error('a fresh node has a dashboard and no mesh')
-  const { origin } = new URL(ui.url)
-  const context = await browser.newContext({ viewport: DESK, reducedMotion: 'reduce' })
-  context.setDefaultTimeout(15_000)
-  const page = await context.newPage()
-  const wrongs = watchPage(page, origin)
-  await page.goto(ui.url)
-  await page.waitForSelector('.welcome')
-  return { node, origin, context, page, wrongs }
-}
-
-async function go(page: Page, screen: 'Overview' | 'Peers' | 'Services' | 'Events'): Promise<void> {
-  await page.click(`nav a:has-text("${screen}")`)
-  await page.waitForSelector(screen === 'Overview' ? '.numbers' : `h1:text-is("${screen}")`)
-}
-
 function card(page: Page, service: string) {
   return page.locator(`.service:has(bdi:text-is("${service}"))`)
 }
@@ -359,19 +318,6 @@ async function serviceOn(node: LabNode, name: string): Promise<Service> {
 
 function eventsOf(node: LabNode): Promise<LogEvent[]> {
   return node.json<LogEvent[]>('events')
-}
-
-/** The page as it stands: light on a desk and dark on a telephone (all four when pictures are wanted), accessible, nothing sticks out. */
-async function inspect(t: ExecutionContext, page: Page, label: string): Promise<void> {
-  for (const [colorScheme, size] of shots === undefined ? LOOKS : ALL_LOOKS) {
-    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-    await page.setViewportSize(size)
-    const where = `${label} at ${size.width} in ${colorScheme}`
-    t.deepEqual(await faultsOf(page), [], where)
-    if (shots !== undefined)
-      await page.screenshot({ path: join(shots, `${where.replaceAll(/\W+/g, '-')}.png`), fullPage: true })
-  }
-  await page.setViewportSize(DESK)
 }
 
 /** One request as a program sends it, with exactly these headers. */

@@ -1,7 +1,8 @@
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import test from 'ava'
@@ -21,6 +22,7 @@ import {
   launchChromium,
   watchPage,
 } from './chromium.ts'
+import { writeTrace } from './traced-run.ts'
 
 /** DESIGN budgets: the shell, and any one route with all it loads. */
 const SHELL_SIZE_BYTES_MAX = 20_000
@@ -29,17 +31,27 @@ const ROUTE_SIZE_BYTES_MAX = 60_000
 const browserTest = missing ? test.serial.skip : test.serial
 let browser: Browser
 let kith: Fixture
+let folder: string
+let traceFile: string
 
 test.before(async () => {
   await buildDashboard()
   kith = await start({ assetsDir: DIST })
+  folder = mkdtempSync(join(tmpdir(), 'kith-trace-'))
   if (missing) return
+  traceFile = join(folder, 'kill.ndjson')
+  const faults = [
+    { at: 10, kind: 'partition', select: { indices: [1, 2] }, until: 20 },
+    { at: 25, kind: 'kill', select: { indices: [4] } },
+  ]
+  writeTrace(traceFile, { nodes: 9, seconds: 60, faults })
   browser = await launchChromium()
 })
 
 test.after.always(async () => {
   await browser?.close()
   await kith?.[Symbol.asyncDispose]()
+  if (folder !== undefined) rmSync(folder, { recursive: true })
 })
 
 test('the browser tests have a browser', (t) => {
@@ -75,10 +87,31 @@ test('the shell and every route stay within their budgets', (t) => {
   const first = [...html.matchAll(/(?:src|href)="\/([^"]+\.(?:js|css))"/g)].map((match) => match[1]!)
   t.true(first.length >= 3)
   const shell = first.reduce((sum, file) => sum + zipped(file), 0)
-  const all = readdirSync(join(DIST, 'assets')).reduce((sum, file) => sum + zipped(`assets/${file}`), 0)
-  t.log(`shell ${shell} bytes gzip, everything ${all}`)
+  const assets = readdirSync(join(DIST, 'assets'))
+  const styles = assets.filter((file) => file.endsWith('.css'))
+  /** A script and all it may load, dialogs too; the shell loads every screen. */
+  const loaded = (file: string, found = new Set<string>()): Set<string> => {
+    if (found.has(file)) return found
+    found.add(file)
+    const isShell = first.includes(`assets/${file}`)
+    const text = isShell ? '' : readFileSync(join(DIST, 'assets', file), 'utf8')
+    for (const [, name] of text.matchAll(/["'`]\.\/([\w-]+\.js)["'`]/g)) loaded(name!, found)
+    return found
+  }
+  const sizes = assets
+    .filter((file) => file.endsWith('.js') && !first.includes(`assets/${file}`))
+    .map((file) => {
+      const scripts = [...loaded(file)].filter((name) => !first.includes(`assets/${name}`))
+      const sheets = styles.filter((name) => !first.includes(`assets/${name}`))
+      return [...scripts, ...sheets].reduce((sum, name) => sum + zipped(`assets/${name}`), shell)
+    })
+  t.true(
+    assets.some((file) => file.startsWith('player')),
+    'the player is a chunk of its own',
+  )
+  t.log(`shell ${shell} bytes gzip, the largest route ${Math.max(...sizes)}`)
   t.true(shell <= SHELL_SIZE_BYTES_MAX, `shell ${shell}`)
-  t.true(all <= ROUTE_SIZE_BYTES_MAX, 'even everything together is within the budget of one route')
+  t.true(sizes.length > 5 && Math.max(...sizes) <= ROUTE_SIZE_BYTES_MAX)
   t.notRegex(html, /<script(?![^>]*src=)|<style|style=|https?:\/\//, 'nothing inline, nothing from elsewhere')
 })
 
@@ -98,7 +131,7 @@ for (const [width, height] of [
         t.is(page.url(), `${kith.origin}/`, 'the token is gone from the address')
         await page.waitForSelector('.latest li')
         await axe(t, page, 'overview')
-        for (const screen of ['Peers', 'Services', 'Events']) {
+        for (const screen of ['Peers', 'Members', 'Services', 'Events']) {
           await page.click(`nav a:has-text("${screen}")`)
           await page.waitForSelector(`h1:text-is("${screen}")`)
           await page.waitForSelector('tbody tr, .cards li, .events li')
@@ -128,6 +161,31 @@ for (const [width, height] of [
         await page.waitForSelector('.qr')
         await axe(t, page, 'invite')
         await page.keyboard.press('Escape')
+        await page.goto(`${kith.origin}/members`)
+        await page.waitForSelector('.authorities li')
+        await axe(t, page, 'members')
+        for (const [button, label] of [
+          ['button[aria-label="Revoke attic"]', 'revoke dialog of an authority'],
+          ['button:text-is("How to add one")', 'how to add an authority'],
+          ['button[aria-label="How to retire attic"]', 'how to retire an authority'],
+        ] as const) {
+          await page.click(button)
+          await page.waitForSelector('dialog[open]')
+          await axe(t, page, label)
+          await page.keyboard.press('Escape')
+          await page.waitForSelector('dialog', { state: 'detached' })
+        }
+        await page.click('button:has-text("Invite a machine")')
+        await page.click('dialog label:has-text("Only one machine")')
+        await page.click('dialog summary')
+        await page.click('dialog button[type=submit]')
+        await page.waitForSelector('.wrong')
+        await axe(t, page, 'invite form for one machine, with errors')
+        await page.keyboard.press('Escape')
+        await page.goto(`${kith.origin}/player`)
+        await page.setInputFiles('input[type=file]', traceFile)
+        await page.waitForSelector('text=9 of 9 nodes up')
+        await axe(t, page, 'player')
         await page.goto(`${kith.origin}/nowhere`)
         await page.waitForSelector('text=Nothing here')
         await axe(t, page, 'not found')
@@ -339,6 +397,148 @@ browserTest('the peers page shows the keys and rotates them; who may only look c
   )
   await context.close()
   await own[Symbol.asyncDispose]()
+})
+
+browserTest(
+  'who waits is let in or turned away, who is revoked is shown so, and refusals are explained',
+  async (t) => {
+    const own = await start({ assetsDir: DIST })
+    const context = await browser.newContext()
+    context.setDefaultTimeout(15_000)
+    const page = await context.newPage()
+    const wrongs = watchPage(page, own.origin)
+    const [, , , guest] = own.control.membersNow
+    const second = { ...guest!, id: '12D3KooWQYzCq3dT9rTzkJ7VbpzwVnT8DmqhhvH8yUmJrVnGJXkB', name: 'stranger' }
+    own.control.membersNow.push(second)
+    await page.goto(own.dashboard.mintLoginLink().url)
+    const badge = page.locator('nav a:has-text("Members") .count')
+    await badge.waitFor()
+    t.is(await badge.textContent(), '2 waiting for approval')
+    await page.click('nav a:has-text("Members")')
+    await page.click('button[aria-label="Approve guest"]')
+    await page.waitForSelector('tbody tr:has(.name:text-is("guest")) .badge:text-is("alive")')
+    t.deepEqual(own.control.calls.at(-1), ['approve', { peer: guest!.id, deny: false }])
+    t.is(await badge.textContent(), '1 waiting for approval')
+
+    // It gave up meanwhile, and the page has not heard yet.
+    own.control.membersNow.splice(own.control.membersNow.indexOf(second), 1)
+    await page.click('button[aria-label="Turn stranger away"]')
+    const problem = page.locator('.problem')
+    await problem.waitFor()
+    t.regex((await problem.textContent()) ?? '', /No join of .* waits\..*join-not-pending/s)
+    own.control.change('members')
+    await badge.waitFor({ state: 'detached' })
+    t.is(await page.locator('.waiting').count(), 0)
+
+    await page.click('button[aria-label="Revoke attic"]')
+    t.regex(
+      (await page.locator('dialog').textContent()) ?? '',
+      /for good.*It is an authority.*kith authority retire attic/s,
+    )
+    await page.click('dialog button:text-is("Keep it")')
+    await page.click('button[aria-label="Revoke phone"]')
+    await page.getByLabel('Reason').fill('é'.repeat(101))
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('.wrong:has-text("202 of 200 bytes")')
+    await page.getByLabel('Reason').fill('sold')
+    await page.keyboard.press('Enter')
+    const row = page.locator('tbody tr:has(.name:text-is("phone"))')
+    await row.locator('.badge:text-is("revoked")').waitFor()
+    t.regex((await row.textContent()) ?? '', /revoked .* by attic“sold”/)
+    t.is(await row.locator('button').count(), 0)
+    t.like(own.control.calls.at(-1), { 1: { reason: 'sold' } })
+
+    await page.click('button:text-is("How to add one")')
+    await page.getByLabel('Member', { exact: true }).selectOption('guest')
+    await page.getByLabel('dns: grants names').check()
+    t.deepEqual(await page.locator('.ceremony code').allTextContents(), [
+      'kith authority add guest --role admit revoke dns',
+    ])
+    await page.keyboard.press('Escape')
+    own.control.statusNow = { ...own.control.statusNow, warnings: [] }
+    own.control.change('status')
+    await page.waitForSelector('text=it is not on this machine')
+    await page.click('button[aria-label="How to retire attic"]')
+    t.is(await page.locator('.ceremony li').count(), 3)
+    await page.keyboard.press('Escape')
+
+    own.control.membersNow = own.control.membersNow.map((one) =>
+      one.self ? { ...one, authority: null } : one,
+    )
+    own.control.change('members')
+    await page.waitForSelector('text=attic may')
+    t.is(await page.locator('button:has-text("Revoke"), button:has-text("Invite")').count(), 0)
+    t.deepEqual(
+      wrongs.filter((wrong) => !/status of 4\d\d/.test(wrong)),
+      [],
+    )
+    await context.close()
+    await own[Symbol.asyncDispose]()
+  },
+)
+
+browserTest('a trace is played, scrubbed and stepped through, and does not leave the browser', async (t) => {
+  const { context, page, wrongs } = await loggedIn({ reducedMotion: 'no-preference' })
+  await page.click('a:text-is("Play a trace")')
+  await page.waitForSelector('h1:text-is("Player")')
+  t.is(await page.title(), 'Player · Kith')
+  const asked: string[] = []
+  page.on('request', (request) => asked.push(request.url()))
+  const bad = join(folder, 'bad.ndjson')
+  writeFileSync(bad, '{"kind":"tick"}\n')
+  await page.setInputFiles('input[type=file]', bad)
+  await page.waitForSelector('.problem:has-text("line 1: it does not begin")')
+  const damaged = join(folder, 'damaged.ndjson')
+  writeFileSync(damaged, readFileSync(traceFile, 'utf8').replace('{"kind":"linkUp"', '{"kind":linkUp'))
+  await page.setInputFiles('input[type=file]', damaged)
+  await page.waitForSelector('.banner:has-text("is left out: it is not JSON.")')
+  t.is(await page.locator('.problem').count(), 0)
+
+  await page.setInputFiles('input[type=file]', traceFile)
+  await page.waitForSelector('text=kill.ndjson: played, seed 1, 9 nodes')
+  t.is(await page.locator('.banner').count(), 0)
+  const state = (node: number) => page.locator('tbody tr').nth(node).locator('.badge').textContent()
+  t.is(await state(4), 'up')
+  await page.click('.faults button:has-text("partition of 2 nodes until 20.0 s")')
+  t.deepEqual([await state(1), await state(4)], ['cut off', 'up'])
+  const time = async (): Promise<number> => Number.parseFloat((await page.textContent('.clock')) ?? '')
+  t.is(await time(), 10)
+  await page.locator('h1').click()
+  await page.keyboard.press('End')
+  t.is(await state(4), 'down')
+  t.regex((await page.locator('tbody tr').nth(4).textContent()) ?? '', /8 dead/)
+  const matrix = page.locator('canvas').nth(1)
+  const box = (await matrix.boundingBox())!
+  await matrix.hover({ position: { x: (4.5 / 9) * box.width, y: 3 } })
+  await page.waitForSelector('text=node 0 holds node 4 as dead')
+  await page.keyboard.press('Home')
+  await page.keyboard.press('ArrowRight')
+  t.is(await time(), 1)
+  await page.getByLabel('Time').fill('25000')
+  await page.keyboard.press('Tab')
+  await page.click('button[aria-label="One change on"]')
+  t.true((await time()) >= 25)
+  await page.getByLabel('Speed').selectOption('10')
+  await page.locator('h1').click()
+  await page.keyboard.press('Space')
+  await page.waitForSelector('button:text-is("Pause")')
+  await until(async () => (await time()) > 28)
+  await page.keyboard.press('Space')
+  await page.waitForSelector('button:text-is("Play")')
+  const stopped = await time()
+  t.is(await time(), stopped)
+  const drawn: number = await page.evaluate(
+    `((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.filter((one) => one > 0).length)(document.querySelector('canvas'))`,
+  )
+  t.true(drawn > 10_000, 'there is a picture')
+  const dropped = await page.evaluateHandle(
+    `(() => { const data = new DataTransfer(); data.items.add(new File(['hello'], 'x')); return data })()`,
+  )
+  await page.dispatchEvent('.player', 'drop', { dataTransfer: dropped })
+  await page.waitForSelector('.problem:has-text("line 1: it is not JSON")')
+  t.regex((await page.textContent('header.page')) ?? '', /kill\.ndjson/, 'what was open stays')
+  t.deepEqual([asked, wrongs], [[], []], 'nothing was sent anywhere')
+  await context.close()
 })
 
 browserTest(

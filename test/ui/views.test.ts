@@ -23,8 +23,11 @@ async function view(path: string, name: string): Promise<ComponentType<Record<st
 
 const Overview = await view('views/overview.tsx', 'Overview')
 const Peers = await view('views/peers.tsx', 'Peers')
+const Members = await view('views/members.tsx', 'Members')
 const Services = await view('views/services.tsx', 'Services')
 const Events = await view('views/events.tsx', 'Events')
+const Player = await view('views/player.tsx', 'Player')
+const Sidebar = await view('views/sidebar.tsx', 'Sidebar')
 const Setup = await view('views/setup.tsx', 'Setup')
 const LoggedOut = await view('views/logged-out.tsx', 'LoggedOut')
 const Problem = await view('parts/problem.tsx', 'Problem')
@@ -50,6 +53,7 @@ function full(): App {
   given.node.status.value = control.statusNow
   given.node.peers.value = control.peersNow
   given.node.services.value = control.servicesNow
+  given.node.members.value = control.membersNow
   given.events.events.value = control.log
   return given
 }
@@ -87,7 +91,13 @@ test('text a peer chose is only ever text', (t) => {
     reason: evil,
     fields: { [evil]: evil },
   }))
-  for (const View of [Overview, Peers, Services, Events]) {
+  given.node.members.value = control.membersNow.map((member) => ({
+    ...member,
+    name: evil,
+    tags: [evil],
+    revoked: { at: 1, reason: evil, by: evil },
+  }))
+  for (const View of [Overview, Peers, Members, Services, Events]) {
     const html = render(given, h(View, {}))
     t.notRegex(html, /<img/)
   }
@@ -112,6 +122,7 @@ test('each list has a loading and an empty state', (t) => {
     none.events.events.value = []
     t.regex(render(none, h(View, {})), empty)
   }
+  t.regex(render(app(), h(Members, {})), /class="loading" role="status"/)
   const failing = app()
   failing.events.failure.value = new Error('The log cannot be read.')
   t.regex(render(failing, h(Events, {})), /role="alert".*The log cannot be read/s)
@@ -129,6 +140,69 @@ test('who may only look finds the buttons disabled', (t) => {
   t.regex(render(reader, h(Overview, {})), /<button[^>]*disabled[^>]*>.*Invite a machine/s)
   t.regex(render(reader, h(Services, {})), /<button[^>]*disabled[^>]*aria-label="Unpublish photos"/)
   t.notRegex(render(full(), h(Services, {})), /aria-label="Unpublish wiki"/, 'only what this node publishes')
+})
+
+test('members: who waits is on top and counted, who was revoked says when and why, and nobody is offered what fails', (t) => {
+  const given = full()
+  const revoked = { at: 1_790_000_000_000, reason: 'lost on a train', by: control.membersNow[0]!.id }
+  const gone = {
+    ...control.membersNow[2]!,
+    id: '12D3KooWgone',
+    name: 'old',
+    state: 'revoked' as const,
+    revoked,
+  }
+  given.node.members.value = [...control.membersNow, gone]
+  const html = render(given, h(Members, {}))
+  t.true(html.indexOf('One machine waits for you') < html.indexOf('<table'))
+  t.regex(html, /aria-label="Approve guest".*aria-label="Turn guest away"/s)
+  t.regex(html, /revoked.*2026.*by.*attic.*“lost on a train”/s)
+  t.regex(html, /aria-label="Revoke phone"/)
+  for (const name of ['here', 'old', 'guest']) t.notRegex(html, new RegExp(`aria-label="Revoke ${name}"`))
+  t.regex(
+    render(given, h(Sidebar, { path: '/', inSetup: false })),
+    /1<span class="hidden"> waiting for approval/,
+  )
+
+  const plain = full()
+  const [attic, here, ...others] = control.membersNow
+  plain.node.members.value = [attic!, { ...here!, authority: null }, ...others]
+  const refused = render(plain, h(Members, {}))
+  t.regex(refused, /no authority that may let machines in\. attic may\./)
+  t.regex(refused, /no authority that may revoke members\. attic may\./)
+  for (const offer of [/aria-label="Revoke/, /Invite a machine/]) t.notRegex(refused, offer)
+  t.notRegex(render(plain, h(Overview, {})), /Invite a machine/)
+
+  const reader = full()
+  reader.node.session.value = { role: 'admin', writes: false, expires: 1 }
+  const looked = render(reader, h(Members, {}))
+  for (const label of ['Approve guest', 'Turn guest away', 'Revoke phone'])
+    t.regex(looked, new RegExp(`<button[^>]*disabled[^>]*aria-label="${label}"`))
+})
+
+test('the player asks for a file first, and says that it stays here', (t) => {
+  const html = render(app(), h(Player, {}))
+  t.regex(html, /type="file"/)
+  t.regex(html, /does not leave this browser/)
+})
+
+test('a machine that waits, or was revoked, is told so where it would join', (t) => {
+  const given = app()
+  const fix = 'A revoked node comes back only under a new identity.'
+  const warning = { code: 'certificate-revoked', severity: 'alert' as const, text: 'It was revoked.', fix }
+  given.node.status.value = { ...setupStatus(), warnings: [warning] }
+  t.regex(
+    render(given, h(Setup, {})),
+    /This machine was revoked.*has revoked it.*new identity.*certificate-revoked.*It was revoked\./s,
+  )
+  const waits = {
+    code: 'join-pending',
+    severity: 'notice' as const,
+    text: 'It waits.',
+    fix: 'Run `kith approve NODE`.',
+  }
+  given.node.status.value = { ...setupStatus(), state: 'joining', warnings: [waits] }
+  t.regex(render(given, h(Setup, {})), /Joining….*It waits\..*<code>kith approve NODE<\/code>/s)
 })
 
 test('the first screen offers to found or to join', (t) => {

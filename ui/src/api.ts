@@ -1,10 +1,15 @@
 import type {
+  Approved,
+  ApproveInput,
+  AuthorityRow,
   ErrorBody,
   Invite,
   InviteInput,
   LiveMessage,
   LogEvent,
   PublishInput,
+  Revoked,
+  RevokeInput,
   Rotated,
   Service,
   Session,
@@ -55,6 +60,11 @@ export interface Api {
   publish(input: Partial<PublishInput>): Promise<Service>
   unpublish(name: string): Promise<void>
   invite(input: Partial<InviteInput>): Promise<Invite>
+  /** Lets a machine in that waits, or turns it away, by id. */
+  approve(input: ApproveInput): Promise<Approved>
+  /** Cuts a member off for good, by id. */
+  revoke(input: RevokeInput): Promise<Revoked>
+  authorities(): Promise<AuthorityRow[]>
   why(subject: string): Promise<Why>
   /** Starts a key rotation with a peer, by id. */
   rotate(peer: string): Promise<Rotated>
@@ -105,6 +115,9 @@ export function browserApi(token: () => string | null): Api {
     publish: (input) => call('POST', 'services', input) as Promise<Service>,
     unpublish: (name) => call('DELETE', `services/${segment(name)}`) as Promise<never>,
     invite: (input) => call('POST', 'invites', input) as Promise<Invite>,
+    approve: (input) => call('POST', 'approvals', input) as Promise<Approved>,
+    revoke: (input) => call('POST', 'revocations', input) as Promise<Revoked>,
+    authorities: () => call('GET', 'authorities') as Promise<AuthorityRow[]>,
     why: (subject) => call('GET', `why/${segment(subject)}`) as Promise<Why>,
     rotate: (peer) => call('POST', 'rotate', { peer }) as Promise<Rotated>,
     events(filter) {

@@ -162,8 +162,9 @@ function unwritable(cause: Error): never {
 }
 
 function authoritiesText(rows: readonly AuthorityRow[]): string {
-  if (rows.length === 0) return 'This node knows of no authority.'
-  return table(
+  if (rows.length === 0)
+    return 'This node knows of no authority: nobody can admit or revoke until the root key makes one.'
+  const list = table(
     ['NAME', 'ROLES', 'CERTIFICATE ENDS', 'ID'],
     rows.map(({ name, self, roles, expires, id }) => [
       `${name ?? '?'}${self ? ' (this node)' : ''}`,
@@ -172,6 +173,25 @@ function authoritiesText(rows: readonly AuthorityRow[]): string {
       id,
     ]),
   )
+  const alone = soleAuthorityText(rows)
+  return alone === null ? list : `${list}\n\n${alone}`
+}
+
+/** What it means that one machine alone can admit or revoke; null while there are two for both. */
+function soleAuthorityText(rows: readonly AuthorityRow[]): string | null {
+  const lines = (['admit', 'revoke'] as const).flatMap((role) => {
+    const able = rows.filter(({ roles }) => roles.includes(role))
+    return able.length === 1 && able[0] !== undefined ? [{ role, who: able[0].name ?? able[0].id }] : []
+  })
+  if (lines.length === 0) return null
+  const facts = [...new Set(lines.map(({ who }) => who))].map(
+    (who) =>
+      `${who} can ${lines
+        .filter((line) => line.who === who)
+        .map(({ role }) => role)
+        .join(' or ')}`,
+  )
+  return `Only ${facts.join(', and only ')}. If that machine is lost, nobody can until the root key adds another:\n  kith authority add NODE`
 }
 
 function actText({ act: done, state, name, id }: RootAct, request: string | undefined): string {

@@ -128,15 +128,20 @@ export class FakeControl implements Control {
     const added = member.revoked === null
     member.state = 'revoked'
     member.revoked ??= { at: 1_800_000_000_000, reason: input.reason, by: PEER_IDS[0]! }
+    this.change('members')
     return { id: member.id, name: member.name, added, authority: member.authority !== null }
   }
 
   async approve(input: Parameters<Control['approve']>[0]): ReturnType<Control['approve']> {
     this.calls.push(['approve', input])
-    const index = this.membersNow.findIndex(({ name, state }) => state === 'pending' && name === input.peer)
+    const index = this.membersNow.findIndex(
+      ({ id, name, state }) => state === 'pending' && [id, name].includes(input.peer),
+    )
     const [waiting] = index === -1 ? [] : this.membersNow.splice(index, 1)
     if (waiting === undefined) throw new KithError('join-not-pending', `No join of "${input.peer}" waits.`)
-    return { id: waiting.id, name: input.peer, approved: !input.deny }
+    if (!input.deny) this.membersNow.push({ ...waiting, state: 'alive', pendingSince: null })
+    this.change('members')
+    return { id: waiting.id, name: waiting.name ?? '', approved: !input.deny }
   }
 
   authorities(): AuthorityRow[] {
@@ -265,6 +270,24 @@ export class FakeControl implements Control {
     return [{ key: 'ui.port', value: 4780, source: 'default' }]
   }
 
+  async bugreport(input: { names: boolean }): ReturnType<Control['bugreport']> {
+    return {
+      format: 'kith-bugreport',
+      version: 1,
+      createdAt: 0,
+      redacted: !input.names,
+      kith: '0.0.0',
+      node: process.version,
+      platform: { os: 'linux', release: '6', arch: 'x64' },
+      config: [],
+      status: this.status(),
+      peers: [],
+      events: [],
+      health: {},
+      membership: null,
+    }
+  }
+
   async forward(input: { name: string; port: number }, signal: AbortSignal): ReturnType<Control['forward']> {
     if (!this.servicesNow.some((one) => one.name === input.name)) {
       throw new KithError('service-unknown', `No service is called ${input.name}.`)
@@ -311,6 +334,7 @@ function meshStatus(): Status {
     ui: { url: 'http://7f3a91c2.localhost:4780/' },
     dns: { port: 4753 },
     gateway: { port: 4743 },
+    door: false,
     warnings: [
       {
         code: 'single-admin',
@@ -459,7 +483,7 @@ function meshMembers(): MemberRow[] {
   const none = { roles: [], tags: [], authority: null }
   return [
     row,
-    { ...row, ...none, id: PEER_IDS[1]!, name: 'here', self: true },
+    { ...row, roles: [], tags: [], id: PEER_IDS[1]!, name: 'here', self: true },
     { ...row, ...none, id: PEER_IDS[2]!, name: 'phone' },
     {
       ...row,

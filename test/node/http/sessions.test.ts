@@ -133,12 +133,24 @@ test('an admin sees all sessions and can end one', async (t) => {
 test('the live socket sends snapshots, then changes and events', async (t) => {
   await using kith = await start()
   const { messages, socket } = await live(kith, await login(kith))
-  await until(() => messages.length >= 3)
-  t.deepEqual(messages.map((message) => message.topic).sort(), ['peers', 'services', 'status'])
+  await until(() => messages.length >= 4)
+  t.deepEqual(messages.map((message) => message.topic).sort(), ['members', 'peers', 'services', 'status'])
   kith.control.servicesNow = []
+  kith.control.change('members')
   kith.control.change('services')
   kith.control.emit({ kind: 'test.now', severity: 'notice', text: 'hello' })
-  await until(() => messages.length >= 5)
+  await until(() => messages.length >= 6)
+  t.is(
+    messages.filter((message) => message.topic === 'members').length,
+    1,
+    'what is the same is not sent again',
+  )
+  await kith.control.revoke({ peer: 'phone', reason: 'lost' })
+  await until(() => messages.length >= 7)
+  t.like(
+    messages.findLast((message) => message.topic === 'members'),
+    { data: { 2: { state: 'revoked' } } },
+  )
   t.like(
     messages.find((message) => message.topic === 'event'),
     { data: { kind: 'test.now' } },
@@ -210,7 +222,7 @@ test('sockets are bounded', async (t) => {
 test('a tab that does not read gets no backlog but the newest snapshot', async (t) => {
   await using kith = await start()
   const { socket, messages } = await live(kith, await login(kith))
-  await until(() => messages.length >= 3)
+  await until(() => messages.length >= 4)
   socket.pause()
   const [peer] = kith.control.peersNow
   const rss = process.memoryUsage().external

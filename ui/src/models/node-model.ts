@@ -1,5 +1,5 @@
 import { batch, computed, signal } from '@preact/signals'
-import type { LogEvent, Peer, Service, Session, Status } from '../../../node/api/schemas.ts'
+import type { LogEvent, MemberRow, Peer, Service, Session, Status } from '../../../node/api/schemas.ts'
 import type { Api, LiveConnection } from '../api.ts'
 
 /** First pause before a reconnect; doubles each time. */
@@ -28,6 +28,7 @@ export function createNodeModel({ api, later, random }: NodeModelParts) {
   const status = signal<Status | null>(null)
   const peers = signal<Peer[] | null>(null)
   const services = signal<Service[] | null>(null)
+  const members = signal<MemberRow[] | null>(null)
   const eventListeners = new Set<(event: LogEvent) => void>()
   let connection: LiveConnection | undefined
   let cancelRetry = (): void => {}
@@ -37,7 +38,7 @@ export function createNodeModel({ api, later, random }: NodeModelParts) {
     batch(() => {
       link.value = 'logged-out'
       session.value = null
-      status.value = peers.value = services.value = null
+      status.value = peers.value = services.value = members.value = null
     })
 
   const retryLater = (): void => {
@@ -65,6 +66,7 @@ export function createNodeModel({ api, later, random }: NodeModelParts) {
         if (message.topic === 'status') status.value = message.data
         else if (message.topic === 'peers') peers.value = message.data
         else if (message.topic === 'services') services.value = message.data
+        else if (message.topic === 'members') members.value = message.data
         else for (const listener of eventListeners) listener(message.data)
       },
       onClose(ended) {
@@ -81,6 +83,7 @@ export function createNodeModel({ api, later, random }: NodeModelParts) {
     status,
     peers,
     services,
+    members,
     /** Whether this tab may change anything. */
     writable: computed(() => session.value?.writes === true && session.value.role !== 'viewer'),
     admin: computed(() => session.value?.writes === true && session.value.role === 'admin'),

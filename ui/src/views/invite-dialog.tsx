@@ -1,6 +1,8 @@
 import { useSignal } from '@preact/signals'
+import { useMemo } from 'preact/hooks'
 import type { Invite, Role } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
+import { createInviteForm } from '../models/invite-form.ts'
 import { Badge } from '../parts/badge.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { Dialog } from '../parts/dialog.tsx'
@@ -14,101 +16,103 @@ const TTLS = [
   { text: 'an hour', ms: HOUR_MS },
   { text: 'a day', ms: 24 * HOUR_MS },
   { text: 'a week', ms: 7 * 24 * HOUR_MS },
+  { text: '30 days', ms: 30 * 24 * HOUR_MS },
 ]
+const KINDS = [
+  { kind: 'link', text: 'Whoever has the link' },
+  { kind: 'approve', text: 'Whoever has the link, once I approve it by hand' },
+  { kind: 'peer', text: 'Only one machine, known by its peer id' },
+] as const
 const ROLES: readonly { role: Role; text: string }[] = [
   { role: 'relay', text: 'relay: carries traffic of others' },
   { role: 'dns', text: 'dns: answers for the mesh domain' },
   { role: 'acme', text: 'acme: issues certificates' },
-  { role: 'admin', text: 'admin: admits and removes members' },
+  { role: 'admin', text: 'admin: a machine of whoever runs the mesh' },
+  { role: 'policy', text: 'policy: keeps the rules of who may do what' },
 ]
 
 /** Makes an invite and shows it, once. */
 export function InviteDialog({ onClose }: { onClose: () => void }) {
-  const invite = useSignal<Invite | null>(null)
+  const made = useSignal<{ invite: Invite; isByHand: boolean } | null>(null)
   return (
     <Dialog title="Invite a machine" onClose={onClose}>
-      {invite.value ? (
-        <Ready invite={invite.value} onClose={onClose} />
+      {made.value ? (
+        <Ready {...made.value} onClose={onClose} />
       ) : (
-        <Form onInvite={(made) => (invite.value = made)} />
+        <Form onInvite={(invite, isByHand) => (made.value = { invite, isByHand })} />
       )}
     </Dialog>
   )
 }
 
-function Form({ onInvite }: { onInvite: (invite: Invite) => void }) {
+function Form({ onInvite }: { onInvite: (invite: Invite, isByHand: boolean) => void }) {
   const { api } = useApp()
-  const name = useSignal('')
-  const uses = useSignal(1)
-  const ttlMs = useSignal(24 * HOUR_MS)
-  const roles = useSignal<Role[]>([])
+  const form = useMemo(createInviteForm, [])
+  const tried = useSignal(false)
   const busy = useSignal(false)
   const failure = useSignal<unknown>(null)
-  const wrongName = name.value !== '' && !/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(name.value)
-  const wrongUses = !(uses.value >= 1 && uses.value <= 1000)
+  const problems = tried.value ? form.problems.value : {}
+  const isForPeer = form.kind.value === 'peer'
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault()
-    if (wrongName || wrongUses || busy.value) return
+    tried.value = true
+    if (!form.valid.value || busy.value) return
     busy.value = true
     try {
-      const named = name.value === '' ? {} : { name: name.value }
-      onInvite(await api.invite({ ...named, uses: uses.value, ttlMs: ttlMs.value, roles: roles.value }))
+      onInvite(await api.invite(form.input.value), form.kind.value === 'approve')
     } catch (error) {
       failure.value = error
     } finally {
       busy.value = false
     }
   }
-  const toggle = (role: Role, on: boolean): void =>
-    void (roles.value = on ? [...roles.value, role] : roles.value.filter((one) => one !== role))
   return (
     <form noValidate onSubmit={(event) => void submit(event)}>
-      <Field
-        label="Name of the machine"
-        hint="left empty, it brings its own"
-        error={wrongName ? 'Lower-case letters, digits and hyphens.' : undefined}
-      >
-        <input
-          type="text"
-          autocomplete="off"
-          spellcheck={false}
-          value={name}
-          onInput={(event) => (name.value = event.currentTarget.value.trim().toLowerCase())}
-        />
-      </Field>
-      <div class="pair">
-        <Field label="Machines" error={wrongUses ? 'From 1 to 1000.' : undefined}>
-          <input
-            type="number"
-            min={1}
-            max={1000}
-            value={uses}
-            onInput={(event) => (uses.value = event.currentTarget.valueAsNumber)}
-          />
-        </Field>
-        <Field label="Valid for">
-          <select value={ttlMs} onChange={(event) => (ttlMs.value = Number(event.currentTarget.value))}>
-            {TTLS.map(({ text, ms }) => (
-              <option key={ms} value={ms}>
-                {text}
-              </option>
-            ))}
-          </select>
-        </Field>
-      </div>
       <fieldset>
-        <legend>It may also be</legend>
-        {ROLES.map(({ role, text }) => (
-          <label key={role} class="choice">
+        <legend>Who gets in with it</legend>
+        {KINDS.map(({ kind, text }) => (
+          <label key={kind} class="choice">
             <input
-              type="checkbox"
-              checked={roles.value.includes(role)}
-              onChange={(event) => toggle(role, event.currentTarget.checked)}
+              type="radio"
+              name="kind"
+              checked={form.kind.value === kind}
+              onChange={() => (form.kind.value = kind)}
             />
             {text}
           </label>
         ))}
       </fieldset>
+      {isForPeer ? (
+        <Field
+          label="Peer id"
+          hint="it then joins with nobody asked, even while this node is off"
+          error={problems.peer}
+        >
+          <input
+            type="text"
+            autocomplete="off"
+            spellcheck={false}
+            placeholder="12D3KooW…"
+            value={form.peer}
+            onInput={(event) => (form.peer.value = event.currentTarget.value.trim())}
+          />
+        </Field>
+      ) : null}
+      <Field
+        label="Name of the machine"
+        hint={isForPeer ? undefined : 'left empty, it brings its own'}
+        error={problems.name}
+      >
+        <input
+          type="text"
+          autocomplete="off"
+          spellcheck={false}
+          value={form.name}
+          onInput={(event) => (form.name.value = event.currentTarget.value.trim().toLowerCase())}
+        />
+      </Field>
+      {isForPeer ? null : <UsesAndTtl form={form} wrong={problems.uses} />}
+      <Grants form={form} wrongTags={problems.tags} />
       {failure.value ? <Problem error={failure.value} /> : null}
       <footer>
         <button type="submit" class="primary" disabled={busy.value}>
@@ -116,6 +120,66 @@ function Form({ onInvite }: { onInvite: (invite: Invite) => void }) {
         </button>
       </footer>
     </form>
+  )
+}
+
+type InviteForm = ReturnType<typeof createInviteForm>
+
+function UsesAndTtl({ form, wrong }: { form: InviteForm; wrong: string | undefined }) {
+  return (
+    <div class="pair">
+      <Field label="Machines" error={wrong}>
+        <input
+          type="number"
+          min={1}
+          max={1000}
+          value={form.uses}
+          onInput={(event) => (form.uses.value = event.currentTarget.valueAsNumber)}
+        />
+      </Field>
+      <Field label="Valid for">
+        <select
+          value={form.ttlMs}
+          onChange={(event) => (form.ttlMs.value = Number(event.currentTarget.value))}
+        >
+          {TTLS.map(({ text, ms }) => (
+            <option key={ms} value={ms}>
+              {text}
+            </option>
+          ))}
+        </select>
+      </Field>
+    </div>
+  )
+}
+
+function Grants({ form, wrongTags }: { form: InviteForm; wrongTags: string | undefined }) {
+  return (
+    <details open={form.roles.value.length > 0 || wrongTags !== undefined}>
+      <summary>Roles and tags</summary>
+      <fieldset>
+        <legend class="hidden">Roles</legend>
+        {ROLES.map(({ role, text }) => (
+          <label key={role} class="choice">
+            <input
+              type="checkbox"
+              checked={form.roles.value.includes(role)}
+              onChange={(event) => form.toggle(role, event.currentTarget.checked)}
+            />
+            {text}
+          </label>
+        ))}
+      </fieldset>
+      <Field label="Tags" hint="family, web" error={wrongTags}>
+        <input
+          type="text"
+          autocomplete="off"
+          spellcheck={false}
+          value={form.tags}
+          onInput={(event) => (form.tags.value = event.currentTarget.value)}
+        />
+      </Field>
+    </details>
   )
 }
 
@@ -133,7 +197,7 @@ const REACH = {
   },
 } as const
 
-function Ready({ invite, onClose }: { invite: Invite; onClose: () => void }) {
+function Ready({ invite, isByHand, onClose }: { invite: Invite; isByHand: boolean; onClose: () => void }) {
   const reach = REACH[invite.reach]
   return (
     <>
@@ -154,6 +218,7 @@ function Ready({ invite, onClose }: { invite: Invite; onClose: () => void }) {
         {new Date(invite.expires).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}.
         There, run <code>kith up --join LINK</code> or paste it into the dashboard.
       </p>
+      {isByHand ? <p class="muted">It then waits until you approve it here, under Members.</p> : null}
       <footer>
         <CopyButton text={invite.invite} what="the invite" wordy />
         <button type="button" class="primary" onClick={onClose}>

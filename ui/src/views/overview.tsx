@@ -1,24 +1,19 @@
-import { useSignal } from '@preact/signals'
-import { ErrorBoundary, lazy } from 'preact-iso'
 import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
-import type { Status } from '../../../node/api/schemas.ts'
+import type { Severity, Status } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
 import { formatAgo, formatBytes, formatDuration } from '../models/format.ts'
 import { peerName, summary } from '../models/event-text.ts'
 import { serviceHealth } from '../models/peer-list.ts'
 import { Badge, severityTone } from '../parts/badge.tsx'
-import { Icon } from '../parts/icon.tsx'
 import { Prose } from '../parts/prose.tsx'
+import { InviteButton } from './invite-button.tsx'
 import { NodeFacts } from './node-facts.tsx'
 import '../styles/overview.css'
-
-const InviteDialog = lazy(() => import('./invite-dialog.tsx').then((module) => module.InviteDialog))
 
 /** What needs a person first, then what there is. */
 export function Overview() {
   const { node } = useApp()
-  const inviting = useSignal(false)
   const status = node.status.value
   if (!status) return null
   return (
@@ -36,16 +31,7 @@ export function Overview() {
             )}
           </p>
         </div>
-        {status.roles.includes('admin') ? (
-          <button
-            type="button"
-            class="primary"
-            disabled={!node.admin.value}
-            onClick={() => (inviting.value = true)}
-          >
-            <Icon name="plus" /> Invite a machine
-          </button>
-        ) : null}
+        <InviteButton />
       </header>
       <NeedsYou status={status} />
       <Numbers status={status} />
@@ -53,17 +39,19 @@ export function Overview() {
         <NodeFacts status={status} />
         <Latest />
       </div>
-      {inviting.value ? (
-        <ErrorBoundary>
-          <InviteDialog onClose={() => (inviting.value = false)} />
-        </ErrorBoundary>
-      ) : null}
+      <p class="foot muted">
+        Developing Kith? <a href="/player">Play a trace</a> of the simulator.
+      </p>
     </>
   )
 }
 
+const SEVERITIES: readonly Severity[] = ['info', 'notice', 'warning', 'alert']
+const rank = (severity: Severity): number => SEVERITIES.indexOf(severity)
+
 function NeedsYou({ status }: { status: Status }) {
-  const { warnings } = status
+  // The worst first: who was revoked need not look at the network.
+  const warnings = status.warnings.toSorted((a, b) => rank(b.severity) - rank(a.severity))
   if (warnings.length === 0) {
     return (
       <p class="card all-well">

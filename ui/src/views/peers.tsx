@@ -7,7 +7,7 @@ import { Badge } from '../parts/badge.tsx'
 import { Filter } from '../parts/filter.tsx'
 import { Empty, Loading } from '../parts/states.tsx'
 import { WhyDialog } from './why-dialog.tsx'
-import '../styles/peers.css'
+import '../styles/table.css'
 
 const TONES = { alive: 'ok', suspect: 'warning', dead: 'bad', left: 'dash' } as const
 const COLUMNS = ['Name', 'State', 'Path', 'RTT', 'Keys', 'Traffic', 'Roles and tags', 'Last seen'] as const

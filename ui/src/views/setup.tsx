@@ -1,36 +1,79 @@
 import { useSignal } from '@preact/signals'
+import type { Signal } from '@preact/signals'
+import type { Status } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
+import { Badge, severityTone } from '../parts/badge.tsx'
 import { Field } from '../parts/field.tsx'
 import { Problem } from '../parts/problem.tsx'
+import { Prose } from '../parts/prose.tsx'
 import { Loading } from '../parts/states.tsx'
 import '../styles/setup.css'
 
 /** The first screen of a node without a mesh: found one, or join one. */
 export function Setup() {
   const { node } = useApp()
+  // Kept here: while the node joins the form is away, and what became of it is shown when it is back.
+  const invite = useSignal('')
+  const failure = useSignal<unknown>(null)
   const status = node.status.value
   if (status?.state === 'joining') {
     return (
       <section class="welcome">
         <h1>Joining…</h1>
         <p class="muted">The invite is being redeemed at the node that made it.</p>
+        <Warnings status={status} />
         <Loading label="Joining" />
       </section>
     )
   }
+  const isRevoked = status?.warnings.some(({ code }) => code === 'certificate-revoked')
   return (
     <section class="welcome">
-      <h1>Welcome to Kith</h1>
-      <p class="lead">
-        {status ? <b>{status.node.name}</b> : 'This machine'} is running and belongs to no mesh yet. A mesh is
-        a small private internet of your machines: names, services and keys of its own, and no server of
-        anybody else.
-      </p>
+      <h1>{isRevoked ? 'This machine was revoked' : 'Welcome to Kith'}</h1>
+      {status === null ? null : <Warnings status={status} />}
+      {isRevoked ? null : <Lead status={status} />}
       <div class="columns">
         <Found />
-        <Join />
+        <Join invite={invite} failure={failure} />
       </div>
     </section>
+  )
+}
+
+function Lead({ status }: { status: Status | null }) {
+  return (
+    <p class="lead">
+      {status ? <b>{status.node.name}</b> : 'This machine'} is running and belongs to no mesh yet. A mesh is a
+      small private internet of your machines: names, services and keys of its own, and no server of anybody
+      else.
+    </p>
+  )
+}
+
+/** Warnings whose own text is for those who look into certificates; it stands below. */
+const PLAIN: Readonly<Record<string, string>> = {
+  'certificate-revoked': 'The mesh it belonged to has revoked it: no member speaks to it any more.',
+}
+
+/** What stands between this machine and a mesh: it waits for a person, was revoked, was away too long. */
+function Warnings({ status }: { status: Status }) {
+  if (status.warnings.length === 0) return null
+  return (
+    <ul class="card hurdles">
+      {status.warnings.map((warning) => (
+        <li key={warning.code}>
+          <Badge tone={severityTone(warning.severity)}>{warning.severity}</Badge>
+          <div>
+            <p>{PLAIN[warning.code] ?? warning.text}</p>
+            <p class="muted">
+              <Prose text={warning.fix} />
+            </p>
+            <code>{warning.code}</code>
+            {PLAIN[warning.code] === undefined ? null : <p class="muted">{warning.text}</p>}
+          </div>
+        </li>
+      ))}
+    </ul>
   )
 }
 
@@ -84,16 +127,15 @@ function Found() {
   )
 }
 
-function Join() {
+function Join({ invite, failure }: { invite: Signal<string>; failure: Signal<unknown> }) {
   const { api, node, notice } = useApp()
-  const invite = useSignal('')
   const busy = useSignal(false)
-  const failure = useSignal<unknown>(null)
   const wrong = invite.value !== '' && !invite.value.startsWith('kith://join/')
   const join = async (event: Event): Promise<void> => {
     event.preventDefault()
     if (wrong || invite.value === '' || busy.value) return
     busy.value = true
+    failure.value = null
     try {
       node.status.value = await api.join(invite.value)
       notice.value = 'Joined.'

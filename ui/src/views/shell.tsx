@@ -9,8 +9,10 @@ import { SCREENS, Sidebar } from './sidebar.tsx'
 const LoggedOut = lazy(() => import('./logged-out.tsx').then((module) => module.LoggedOut))
 const Overview = lazy(() => import('./overview.tsx').then((module) => module.Overview))
 const Peers = lazy(() => import('./peers.tsx').then((module) => module.Peers))
+const Members = lazy(() => import('./members.tsx').then((module) => module.Members))
 const Services = lazy(() => import('./services.tsx').then((module) => module.Services))
 const Events = lazy(() => import('./events.tsx').then((module) => module.Events))
+const Player = lazy(() => import('./player.tsx').then((module) => module.Player))
 const Setup = lazy(() => import('./setup.tsx').then((module) => module.Setup))
 
 /** What stands around every screen, and which screen there is. */
@@ -22,7 +24,7 @@ export function Shell() {
   const state = node.status.value?.state
   const inSetup = state === 'setup' || state === 'joining'
   useEffect(() => {
-    const title = inSetup ? 'Welcome' : (SCREENS.find((screen) => screen.path === path)?.title ?? 'Not found')
+    const title = inSetup ? 'Welcome' : titleOf(path)
     document.title = `${title} · Kith`
     // A screen reader hears the new screen; the first one is read anyway.
     if (first.current) first.current = false
@@ -54,8 +56,10 @@ export function Shell() {
           <Router>
             <Route path="/" component={Overview} />
             <Route path="/peers" component={Peers} />
+            <Route path="/members" component={Members} />
             <Route path="/services" component={Services} />
             <Route path="/events" component={Events} />
+            <Route path="/player" component={Player} />
             <Route default component={NotFound} />
           </Router>
         )}
@@ -63,6 +67,12 @@ export function Shell() {
       <Notice />
     </div>
   )
+}
+
+/** The player is a tool beside the screens, so it is in no menu. */
+function titleOf(path: string): string {
+  if (path === '/player') return 'Player'
+  return SCREENS.find((screen) => screen.path === path)?.title ?? 'Not found'
 }
 
 /** Says what keeps the page from being live or from changing anything. */

@@ -1,4 +1,5 @@
 import { useApp } from '../context.ts'
+import { waitingMembers } from '../models/waiting-members.ts'
 import { Icon } from '../parts/icon.tsx'
 import type { IconName } from '../parts/icon.tsx'
 import { Logo } from '../parts/logo.tsx'
@@ -8,6 +9,7 @@ import { forgetWriteToken } from '../write-token.ts'
 export const SCREENS: readonly { path: string; title: string; icon: IconName }[] = [
   { path: '/', title: 'Overview', icon: 'home' },
   { path: '/peers', title: 'Peers', icon: 'peers' },
+  { path: '/members', title: 'Members', icon: 'members' },
   { path: '/services', title: 'Services', icon: 'services' },
   { path: '/events', title: 'Events', icon: 'events' },
 ]
@@ -30,11 +32,9 @@ export function Sidebar({ path, inSetup }: { path: string; inSetup: boolean }) {
             <a key={href} href={href} {...(path === href && { 'aria-current': 'page' as const })}>
               <Icon name={icon} />
               <span>{title}</span>
-              {href === '/' && status && status.warnings.length > 0 ? (
-                <b class="count">
-                  {status.warnings.length}
-                  <span class="hidden"> need you</span>
-                </b>
+              {href === '/' ? <Count count={status?.warnings.length ?? 0} what="need you" /> : null}
+              {href === '/members' ? (
+                <Count count={waitingMembers(node.members.value).length} what="waiting for approval" />
               ) : null}
             </a>
           ))}
@@ -49,6 +49,16 @@ export function Sidebar({ path, inSetup }: { path: string; inSetup: boolean }) {
         {status ? <p class="muted version">Kith {status.version}</p> : null}
       </div>
     </header>
+  )
+}
+
+function Count({ count, what }: { count: number; what: string }) {
+  if (count === 0) return null
+  return (
+    <b class="count">
+      {count}
+      <span class="hidden"> {what}</span>
+    </b>
   )
 }
 
