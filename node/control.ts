@@ -16,9 +16,10 @@ import {
   takeSignedAct,
 } from './membership/authority-control.ts'
 import { approveJoin, issuerOf, membersOf, revokeMember } from './membership/admission-control.ts'
+import { NodeError } from './errors.ts'
 import { explain } from './services/explain.ts'
 import { openForward } from './services/forward.ts'
-import { peersOf, serviceOf, servicesOf, statusOf } from './snapshots.ts'
+import { isDoor, peersOf, serviceOf, servicesOf, statusOf } from './snapshots.ts'
 import { localityOf } from './transport/addresses.ts'
 
 /** At most one snapshot a topic in this time goes to each dashboard. */
@@ -42,6 +43,7 @@ export function createControl(node: ControlledNode): Control {
     peers: () => peersOf(node.mesh()),
     services: () => servicesOf(node.mesh(), node.localLabel),
     async publish(input) {
+      refuseAtDoor(node, 'publishes nothing')
       const mesh = inMesh()
       await mesh.services.publish(input)
       return serviceOf(mesh, node.localLabel, input.name)
@@ -93,7 +95,12 @@ export function createControl(node: ControlledNode): Control {
     onChange: (listener, signal) => watch(node, listener, signal),
     emit: node.emit,
     config: () => [...node.configEntries],
+    async bugreport(input) {
+      const { makeBugreport } = await import('./diagnostics/bugreport.ts') // a megabyte that only who asks pays
+      return makeBugreport(node, input)
+    },
     async forward({ name, port }, signal) {
+      refuseAtDoor(node, 'opens no way to services')
       const mesh = inMesh()
       const entry = mesh.services.reach.find(name)
       const failed = (error: Error): void => {
@@ -112,6 +119,11 @@ export function createControl(node: ControlledNode): Control {
     loginLink: node.loginLink,
   }
   return control
+}
+
+/** @throws NodeError `door-only`. */
+function refuseAtDoor(node: ControlledNode, text: string): void {
+  if (isDoor(node)) throw new NodeError('door-only', `This node is a door: it ${text}`)
 }
 
 async function invite(mesh: RunningMesh, input: InviteInput): Promise<Invite> {
@@ -138,7 +150,7 @@ async function invite(mesh: RunningMesh, input: InviteInput): Promise<Invite> {
 function watch(node: ControlledNode, listener: (topic: ChangeTopic) => void, signal: AbortSignal): void {
   const due = new Set<ChangeTopic>()
   const mark = (): void =>
-    void ['status', 'peers', 'services'].forEach((topic) => due.add(topic as ChangeTopic))
+    void ['status', 'peers', 'services', 'members'].forEach((topic) => due.add(topic as ChangeTopic))
   node.events.subscribe(mark, signal)
   let watched: RunningMesh | undefined
   let unwatch = (): void => undefined

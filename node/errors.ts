@@ -6,6 +6,10 @@ export const NODE_REASONS = {
     summary: 'This node already belongs to a mesh.',
     fix: 'Use another data directory (--data DIR) for another mesh.',
   },
+  'door-only': {
+    summary: 'This node was started as a door: it lets others in and does nothing else.',
+    fix: 'Do it on another member, or start this one without --door.',
+  },
   'not-authorised': {
     summary: 'This node holds no authority to do that.',
     fix: 'Ask on the node that founded the mesh, or on one it made an authority.',

@@ -11,6 +11,7 @@ import { TUNNEL_REASONS } from '../protocols/tunnel/errors.ts'
 import { CLI_REASONS } from './cli/errors.ts'
 import { CONFIG_REASONS } from './config/errors.ts'
 import { CONTROL_REASONS } from './control-errors.ts'
+import { DIAGNOSTICS_REASONS } from './diagnostics/errors.ts'
 import { NODE_REASONS } from './errors.ts'
 import { HTTP_REASONS } from './http/errors.ts'
 import { LISTEN_REASONS } from './listening.ts'
@@ -38,6 +39,7 @@ export const REASON_AREAS: Readonly<Record<string, ReasonTable>> = {
   'Ways through NATs': TRAVERSAL_REASONS,
   Node: NODE_REASONS,
   Requests: CONTROL_REASONS,
+  Reports: DIAGNOSTICS_REASONS,
   Gateway: GATEWAY_REASONS,
 }
 

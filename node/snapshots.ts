@@ -44,8 +44,14 @@ export function statusOf(node: ControlledNode): Status {
     ui: urlOf(node.uiUrl()),
     dns: portOf(mesh?.services.dnsPort),
     gateway: portOf(mesh?.services.gatewayPort),
+    door: isDoor(node),
     warnings: mesh === undefined ? lapsedWarnings(node) : warningsOf(node, mesh, isIsolated),
   }
+}
+
+/** Whether this node was started to let others in and for nothing else. */
+export function isDoor({ configEntries }: ControlledNode): boolean {
+  return configEntries.some(({ key, value }) => key === 'door' && value === true)
 }
 
 function lapsedWarnings(node: ControlledNode): Warning[] {

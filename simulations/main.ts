@@ -1,8 +1,10 @@
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { shrink } from './checkers/shrink.ts'
+import { readReport } from './replay/read.ts'
+import { replayReport } from './replay/show.ts'
 import { SimulationError } from './scenarios/errors.ts'
 import { LARGE, NAMED } from './scenarios/index.ts'
 import {
@@ -15,15 +17,15 @@ import {
 } from './scenarios/report.ts'
 import { runScenario, type RunResult } from './scenarios/run.ts'
 import { RANDOM, readReplayFile, selectJobs, type Job } from './scenarios/suite.ts'
-import type { Watcher } from './world/node.ts'
-import { TRACE, type TraceEvent } from './world/trace.ts'
+import { traceTo, type TraceFile } from './scenarios/trace-file.ts'
 
 const USAGE = `npm run sim -- [SCENARIO or FILE…] [options]
   --list           what there is
   --seed N         first seed (1)
   --seeds N        so many seeds of each
   --nodes N        another size
-  --replay FILE    a failure's file again
+  --replay FILE    a failure's file again, or what \`kith bugreport\` wrote, step by step
+  --until N        only the first N steps of a report
   --nightly        the large ones, and ${RANDOM} at 50 nodes from 500 seeds
   --no-shrink      leave a failure as it is
   --json           one document on standard output
@@ -44,6 +46,7 @@ function parse() {
         seeds: { type: 'string' },
         nodes: { type: 'string' },
         replay: { type: 'string' },
+        until: { type: 'string' },
         nightly: { type: 'boolean', default: false },
         shrink: { type: 'boolean', default: true },
         json: { type: 'boolean', default: false },
@@ -66,9 +69,12 @@ function count(name: string, text: string | undefined): number | undefined {
 
 function runJob(job: Job, trace: TraceFile | null): { result: RunResult; cpuMs: number } {
   const before = process.cpuUsage()
-  const result = runScenario(job.make(), {
+  const scenario = job.make()
+  trace?.begin(scenario, job.seed)
+  const result = runScenario(scenario, {
     seed: job.seed,
     onTrace: trace?.onTrace,
+    onFault: trace?.onFault,
     watcher: trace?.watcher,
   })
   const { user, system } = process.cpuUsage(before)
@@ -84,29 +90,6 @@ function shrinkToFile({ result }: { result: RunResult }): NonNullable<Finished['
   const { scenario, seed, hash, violation } = small.result
   writeFileSync(file, `${JSON.stringify({ seed, hash, violation, scenario }, null, 2)}\n`)
   return { ...small, file }
-}
-
-/** A file that grows while a run happens. */
-interface TraceFile {
-  readonly onTrace: (event: TraceEvent) => void
-  readonly watcher: Watcher
-  readonly close: () => void
-}
-
-/** Writes every event delivered, who is who at each start, and what the machines say of each other. */
-function traceTo(path: string): TraceFile {
-  const names = Object.fromEntries(Object.entries(TRACE).map(([name, kind]) => [kind, name]))
-  const file = openSync(path, 'w')
-  const write = (line: object) => void writeSync(file, `${JSON.stringify(line)}\n`)
-  return {
-    onTrace: ({ kind, ...event }) => write({ kind: names[kind], ...event }),
-    watcher: {
-      started: ({ index, id }) => write({ kind: 'node', node: index, id }),
-      emitted: ({ index }, { kind: said, peer, reason }, atMs) =>
-        write({ kind: 'said', node: index, said, peer, reason, atMs }),
-    },
-    close: () => closeSync(file),
-  }
 }
 
 function list(asJson: boolean): string {
@@ -134,6 +117,14 @@ function main(): number {
   const print = (text: string) => void process.stdout.write(`${text}\n`)
   if (values.help) return (print(USAGE), 0)
   if (values.list) return (print(list(values.json)), 0)
+  const until = count('until', values.until)
+  const report = values.replay === undefined ? null : readReport(values.replay)
+  if (report !== null) {
+    const { text, document, isSame } = replayReport(report, { until, trace: values.trace })
+    print(values.json ? JSON.stringify(document) : text)
+    return isSame ? 0 : 1
+  }
+  if (until !== undefined) throw new SimulationError('--until goes with --replay and a report')
   const [seed, seeds, nodes] = [
     count('seed', values.seed) ?? 1,
     count('seeds', values.seeds),

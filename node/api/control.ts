@@ -5,6 +5,7 @@ import type {
   RootAct,
   Approved,
   ApproveInput,
+  Bugreport,
   ConfigEntry,
   Forward,
   Invite,
@@ -25,7 +26,7 @@ import type {
 } from './schemas.ts'
 
 /** Which part of the node's state changed; the dashboard's socket sends that snapshot again. */
-export type ChangeTopic = 'status' | 'peers' | 'services'
+export type ChangeTopic = 'status' | 'peers' | 'services' | 'members'
 
 /**
  * Everything the CLI and the dashboard can ask of a running node: the one facade between `node/http` and the rest.
@@ -89,6 +90,8 @@ export interface Control {
     fields?: Record<string, string | number | boolean>
   }): void
   config(): ConfigEntry[]
+  /** What helps to find out what went wrong; with names and addresses only where `names` is set, never with a secret. */
+  bugreport(input: { names: boolean }): Promise<Bugreport>
   /** Opens a local listener for the service; closed when the signal aborts. @throws KithError `service-unknown`, `port-in-use`. */
   forward(input: { name: string; port: number }, signal: AbortSignal): Promise<Forward>
   /** Mints a one-time login link, valid for a minute. @throws KithError `ui-off`. */

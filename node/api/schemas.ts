@@ -51,6 +51,8 @@ export const StatusSchema = z.object({
   ui: z.object({ url: z.string() }).nullable(),
   dns: z.object({ port: z.int() }).nullable(),
   gateway: z.object({ port: z.int() }).nullable(),
+  /** Started with `--door`: only lets others in and relays. */
+  door: z.boolean(),
   warnings: z.array(WarningSchema),
 })
 
@@ -264,6 +266,28 @@ export const EventSchema = z.object({
   fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 })
 
+/** `kith bugreport`: everything that helps to find out what went wrong, and nothing secret. `createdAt` is ms since the epoch. */
+export const BugreportSchema = z.strictObject({
+  format: z.literal('kith-bugreport'),
+  version: z.literal(1),
+  createdAt: z.number(),
+  /** False when names and addresses were left in. */
+  redacted: z.boolean(),
+  kith: z.string(),
+  node: z.string(),
+  platform: z.strictObject({ os: z.string(), release: z.string(), arch: z.string() }),
+  config: z.array(z.strictObject({ key: z.string(), value: z.unknown(), source: z.string() })),
+  status: StatusSchema,
+  peers: z.array(PeerSchema),
+  /** The newest, newest last. */
+  events: z.array(EventSchema),
+  health: z.record(z.string(), z.number()),
+  /** The recorder's checkpoint, the steps after it, and the state they led to (`node/diagnostics`); null while in no mesh. */
+  membership: z.unknown(),
+})
+/** Query of a report. */
+export const BugreportQuerySchema = z.strictObject({ names: z.literal('1').optional() })
+
 /** One configured value and where it came from. Secrets are shown as `***`. */
 export const ConfigEntrySchema = z.object({
   key: z.string(),
@@ -353,6 +377,7 @@ export const LiveMessageSchema = z.discriminatedUnion('topic', [
   z.object({ topic: z.literal('status'), data: StatusSchema }),
   z.object({ topic: z.literal('peers'), data: z.array(PeerSchema) }),
   z.object({ topic: z.literal('services'), data: z.array(ServiceSchema) }),
+  z.object({ topic: z.literal('members'), data: z.array(MemberRowSchema) }),
   z.object({ topic: z.literal('event'), data: EventSchema }),
 ])
 
@@ -377,6 +402,7 @@ export type RootAct = z.infer<typeof RootActSchema>
 export type Why = z.infer<typeof WhySchema>
 export type PingReply = z.infer<typeof PingReplySchema>
 export type LogEvent = z.infer<typeof EventSchema>
+export type Bugreport = z.infer<typeof BugreportSchema>
 export type ConfigEntry = z.infer<typeof ConfigEntrySchema>
 export type Forward = z.infer<typeof ForwardSchema>
 export type LoginLink = z.infer<typeof LoginLinkSchema>

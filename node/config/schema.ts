@@ -37,7 +37,7 @@ export const ConfigSchema = z.strictObject({
   relay: z.boolean(),
   /** Only lets others in and relays: no gateway, no DNS, no dashboard. */
   door: z.boolean(),
-  /** LAN discovery. */
+  /** Looks for members on the same network by multicast DNS, and lets them find this node; says nothing to others. */
   mdns: z.boolean(),
   /** Lets stock libp2p peers connect, for ping and identify: they have no certificates, so nothing else is open to them. */
   compat: z.boolean(),

@@ -19,6 +19,7 @@ export const PERMISSIONS = {
   'peers.ping': OPERATORS,
   'peers.rotate': OPERATORS,
   'forwards.write': OPERATORS,
+  'diagnostics.read': ADMINS,
   'mesh.write': ADMINS,
   'invites.write': ADMINS,
   'members.write': ADMINS,

@@ -2,7 +2,7 @@ import { describeDuration } from '../common/duration.ts'
 import { equalBytes, toHex } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import { peerIdFromKey } from '../common/peer-id.ts'
-import type { Signer, Verify } from '../common/ports.ts'
+import type { Hash, Signer, Verify } from '../common/ports.ts'
 import { sha256, signedMessage, verifyEd25519 } from '../common/signing.ts'
 import type { CertificateCode } from './errors.ts'
 import {
@@ -149,11 +149,23 @@ export interface CheckInput {
 
 /** Digests of authority certificates whose signature verified, oldest forgotten first. */
 export class AuthorityCache {
-  readonly #verified = new Set<string>()
+  readonly #verified: Set<string>
+  readonly #hash: Hash
+
+  /** @param digests what another cache held, oldest first. */
+  constructor(hash: Hash = sha256, digests: readonly string[] = []) {
+    this.#hash = hash
+    this.#verified = new Set(digests)
+  }
+
+  /** What is held, oldest first: lower-case hexadecimal. */
+  digests(): string[] {
+    return [...this.#verified]
+  }
 
   /** True when `check` held before or holds now for this certificate in this mesh. */
   verified(meshId: Uint8Array, certificate: Uint8Array, check: () => boolean): boolean {
-    const digest = toHex(sha256(meshId, certificate))
+    const digest = toHex(this.#hash(meshId, certificate))
     if (this.#verified.has(digest)) return true
     if (!check()) return false
     if (this.#verified.size >= VERIFIED_AUTHORITIES_MAX) {

@@ -1,6 +1,6 @@
 import { compareBytes, equalBytes, toHex } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
-import type { Signer, Verify } from '../common/ports.ts'
+import type { Hash, Signer, Verify } from '../common/ports.ts'
 import { sha256, signedMessage, verifyEd25519 } from '../common/signing.ts'
 import type { AuthorityCache, Revoked } from './certificates.ts'
 import { AdmissionError, type RevocationCode } from './errors.ts'
@@ -119,6 +119,7 @@ interface Held extends Revocation {
 export class RevocationSet {
   readonly #root: Root
   readonly #verify: Verify
+  readonly #sha256: Hash
   readonly #cache: AuthorityCache | undefined
   readonly #taken: ((outcome: Taken) => void) | undefined
   readonly #members = new Map<string, Held>()
@@ -131,11 +132,13 @@ export class RevocationSet {
   constructor(init: {
     root: Root
     verify?: Verify
+    hash?: Hash | undefined
     cache?: AuthorityCache
     taken?: (outcome: Taken) => void
   }) {
     this.#root = init.root
     this.#verify = init.verify ?? verifyEd25519
+    this.#sha256 = init.hash ?? sha256
     this.#cache = init.cache
     this.#taken = init.taken
   }
@@ -219,7 +222,7 @@ export class RevocationSet {
       if (error instanceof MalformedError) return { code: 'revocation-malformed', text: error.message }
       throw error
     }
-    return this.#checkIssuer(parsed) ?? { bytes, body: parsed.body, hash: sha256(bytes).subarray(0, 8) }
+    return this.#checkIssuer(parsed) ?? { bytes, body: parsed.body, hash: this.#sha256(bytes).subarray(0, 8) }
   }
 
   #checkIssuer(parsed: Parsed): { code: RevocationCode; text: string } | null {

@@ -19,6 +19,9 @@ export interface Signer {
 /** Checks an Ed25519 signature; false for anything wrong, never throws. */
 export type Verify = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean
 
+/** SHA-256 over the parts in order, 32 bytes. Injected where a recording is replayed whose bytes were made anonymous. */
+export type Hash = (...parts: readonly Uint8Array[]) => Uint8Array
+
 /** How much an event matters to an operator. */
 export type Severity = 'info' | 'notice' | 'warning' | 'alert'
 

@@ -157,7 +157,8 @@ export function receiveWants(ctx: Context, link: Link, wants: readonly Uint8Arra
 /** Rows with the accusations that stand against them, within the byte budget of one exchange. */
 function evidence(ctx: Context, rows: readonly TableRow[]): Records[] {
   const entries: CarriedEntry[] = []
-  const accusations = new Set<Uint8Array>()
+  // By content: one accusation names several, and may have come by several frames.
+  const accusations = new Map<string, Uint8Array>()
   let sizeBytes = 0
   for (const row of rows) {
     if (sizeBytes >= ctx.state.aeTokens) break
@@ -166,9 +167,10 @@ function evidence(ctx: Context, rows: readonly TableRow[]): Records[] {
     sizeBytes += statement.length + credentials.length
     entries.push(carry(row, true))
     for (const bytes of verdictOf(ctx.state, row.id).accusers.values()) {
-      if (!accusations.has(bytes)) sizeBytes += bytes.length
-      accusations.add(bytes)
+      const name = toHex(bytes)
+      if (!accusations.has(name)) sizeBytes += bytes.length
+      accusations.set(name, bytes)
     }
   }
-  return packRecords(entries, [...accusations])
+  return packRecords(entries, [...accusations.values()])
 }

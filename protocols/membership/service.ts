@@ -17,7 +17,6 @@ import { PARTED_RETRY_MS, STREAM_RETRY_MS, REVOKED_TOLD_MS, TICK_MS } from './li
 import {
   createMembership,
   saveEntries,
-  step,
   wantedNeighbours,
   type Announcement,
   type Archived,
@@ -25,6 +24,7 @@ import {
   type MembershipEvent,
   type MembershipState,
 } from './machine.ts'
+import { FlightRecorder, type Recording } from './recorder.ts'
 import { ownRegistration } from './state.ts'
 import { NeighbourStreams } from './streams.ts'
 
@@ -108,6 +108,7 @@ export class MembershipService {
   readonly #parted = new WeakSet<Connection>()
   /** What is to be announced, before addresses that do not fit are left out. */
   #wanted: Announcement
+  readonly #recorder = new FlightRecorder()
   #state: MembershipState | null = null
   #stopTick: (() => void) | null = null
   #stopping = false
@@ -140,7 +141,10 @@ export class MembershipService {
     await this.#loadRevocations()
     const entries = await this.#storedEntries()
     const announcement = fitted(this.#wanted, this.#init, 0)
-    this.#state = createMembership({ ...this.#init, announcement, incarnation, stored: entries }, clock.now())
+    const ports = this.#recorder.listenTo(this.#init)
+    const now = clock.now()
+    this.#state = createMembership({ ...ports, announcement, incarnation, stored: entries }, now)
+    this.#recorder.begin(this.#state, now)
     await network.handle(this.#protocol, this.#inbound, {
       runOnLimitedConnection: true,
       maxInboundStreams: 2,
@@ -235,6 +239,11 @@ export class MembershipService {
     return this.#started().table.digest()
   }
 
+  /** The last minutes of the machine, to be stepped through again; null before `start`. */
+  recording(): Recording | null {
+    return this.#recorder.recording()
+  }
+
   /** Calls back with the peer ids that changed; returns the way to stop it. */
   onChange(listener: (ids: readonly string[]) => void): () => void {
     this.#listeners.add(listener)
@@ -280,7 +289,7 @@ export class MembershipService {
 
   #step(event: MembershipEvent): void {
     if (this.#stopping || this.#state === null) return
-    this.#perform(step(this.#state, event, this.#init.clock.now()))
+    this.#perform(this.#recorder.step(event, this.#init.clock.now()))
     if (event.type !== 'link-down') return
     for (const connection of this.#init.network.getConnections()) {
       if (connection.remotePeer.toString() === event.peer) this.#retry(connection)

@@ -1,10 +1,10 @@
-import type { EventInput, Random, Signer, Verify } from '../common/ports.ts'
+import type { EventInput, Hash, Random, Signer, Verify } from '../common/ports.ts'
 import { KithError } from '../common/errors.ts'
 import { AuthorityCache, type Member, type Revoked } from '../admission/certificates.ts'
 import type { RevocationSet } from '../admission/revocation.ts'
 import type { Root } from '../admission/root.ts'
 import { signRegistration, verifyEntry } from '../registry/entry.ts'
-import { AuthorWindow } from '../replay/author-window.ts'
+import { AuthorWindow, type AuthorLimits } from '../replay/author-window.ts'
 import { LEASE_SECONDS, LEASE_SECONDS_MAX, SKEW_MS } from '../registry/limits.ts'
 import { MemberTable, type TableRow } from '../registry/table.ts'
 import type { MemberEntry, RegisteredService, Registration } from '../registry/wire.ts'
@@ -157,6 +157,9 @@ export interface Archived {
   readonly notAfter: number
 }
 
+/** What the machine uses of the set of revocations. */
+export type RevocationBook = Pick<RevocationSet, 'isRevoked' | 'hash' | 'add' | 'all' | 'sweep' | 'size'>
+
 /** Everything the machine knows; owned by it, changed by `step` alone. Times in ms. */
 export interface MembershipState {
   readonly root: Root
@@ -178,7 +181,7 @@ export interface MembershipState {
   readonly requests: Map<string, Request>
   readonly health: LocalHealth
   readonly healing: Healing
-  readonly revocations: RevocationSet | undefined
+  readonly revocations: RevocationBook | undefined
   /** When accusations of a member, alone with them, were refuted, and until when it is ignored. */
   readonly refuted: Map<string, Refuted>
   /** Members with a running suspicion. */
@@ -220,8 +223,9 @@ export interface MembershipConfig {
   readonly authorityReachable: () => boolean
   readonly revoked?: Revoked | undefined
   /** Shared with whoever checks certificates; the machine adds what it hears. */
-  readonly revocations?: RevocationSet | undefined
+  readonly revocations?: RevocationBook | undefined
   readonly verify?: Verify | undefined
+  readonly hash?: Hash | undefined
 }
 
 /** State and the effects of one step, handed down instead of globals. */
@@ -231,13 +235,21 @@ export interface Context {
   readonly out: Effect[]
 }
 
+/** Bounds of what is remembered of members that left the table. */
+export const ENDED_LIMITS: AuthorLimits = {
+  authorsMax: ENDED_MAX,
+  pastMs: LEASE_SECONDS_MAX * 1000 + SKEW_MS,
+  futureMs: SKEW_MS,
+  windowBits: 0,
+}
+
 /**
  * A machine that knows only itself; `createMembership` adds what the disk holds.
  * @throws KithError a registry or certificate code when the node's own credentials do not hold.
  */
 export function emptyMembership(config: MembershipConfig, now: number): MembershipState {
   const bootNonce = config.random.bytes(8)
-  const cache = new AuthorityCache()
+  const cache = new AuthorityCache(config.hash)
   const revoked = revokedBy(config)
   const base = { root: config.root, now, revoked, verify: config.verify, cache }
   const registration = ownRegistration(config.signer.publicKey, config, 0, bootNonce, now)
@@ -249,7 +261,7 @@ export function emptyMembership(config: MembershipConfig, now: number): Membersh
     throw new KithError(own.code, `own credentials: ${own.text}`)
   }
   const member = own.verified.member
-  const table = new MemberTable()
+  const table = new MemberTable(config.hash)
   table.put(own.verified)
   const state: MembershipState = {
     root: config.root,
@@ -278,12 +290,7 @@ export function emptyMembership(config: MembershipConfig, now: number): Membersh
     links: new Map(),
     lost: new Map(),
     archive: new Map(),
-    ended: new AuthorWindow({
-      authorsMax: ENDED_MAX,
-      pastMs: LEASE_SECONDS_MAX * 1000 + SKEW_MS,
-      futureMs: SKEW_MS,
-      windowBits: 0,
-    }),
+    ended: new AuthorWindow(ENDED_LIMITS),
     asked: new Map(),
     requests: new Map(),
     health: newHealth(now),
@@ -313,7 +320,11 @@ export function emptyMembership(config: MembershipConfig, now: number): Membersh
   return state
 }
 
-function revokedBy({ revoked, revocations }: MembershipConfig): Revoked | undefined {
+/** The set and whoever else knows of revoked certificates, as one question. */
+export function revokedBy({
+  revoked,
+  revocations,
+}: Pick<MembershipConfig, 'revoked' | 'revocations'>): Revoked | undefined {
   if (revocations === undefined) return revoked
   return (member) => revocations.isRevoked(member) || revoked?.(member) === true
 }

@@ -1,5 +1,6 @@
 import { compareBytes, equalBytes } from '../common/bytes.ts'
 import { sha256 } from '../common/signing.ts'
+import type { Hash } from '../common/ports.ts'
 import type { VerifiedEntry } from './entry.ts'
 
 /** What a merge did with what came in. */
@@ -26,13 +27,14 @@ export function compareVersions(
  * The join of two entries of one key: a product of two last-writer-wins registers, hence commutative, associative and
  * idempotent. Statements by (incarnation, seq), credentials by when they were issued; a tie goes to the lower hash.
  */
-export function mergeEntries(held: VerifiedEntry, incoming: VerifiedEntry): Merged {
+export function mergeEntries(held: VerifiedEntry, incoming: VerifiedEntry, hash: Hash = sha256): Merged {
   const version = compareVersions(incoming.statement, held.statement)
   const sameStatement =
     held.entry.kind === incoming.entry.kind && equalBytes(held.entry.statement, incoming.entry.statement)
   const equivocation = version === 0 && !sameStatement
-  const newer = version > 0 || (equivocation && hashOrder(incoming.entry.statement, held.entry.statement) < 0)
-  const fresher = fresherCredentials(held, incoming)
+  const newer =
+    version > 0 || (equivocation && hashOrder(hash, incoming.entry.statement, held.entry.statement) < 0)
+  const fresher = fresherCredentials(held, incoming, hash)
   if (!newer && !fresher) return { result: held, changed: false, newer, equivocation }
   const statementOf = newer ? incoming : held
   const credentialsOf = fresher ? incoming : held
@@ -48,12 +50,12 @@ export function mergeEntries(held: VerifiedEntry, incoming: VerifiedEntry): Merg
   return { result, changed: true, newer, equivocation }
 }
 
-function fresherCredentials(held: VerifiedEntry, incoming: VerifiedEntry): boolean {
+function fresherCredentials(held: VerifiedEntry, incoming: VerifiedEntry, hash: Hash): boolean {
   if (equalBytes(held.entry.credentials, incoming.entry.credentials)) return false
   const order = incoming.member.notBefore - held.member.notBefore
-  return order > 0 || (order === 0 && hashOrder(incoming.entry.credentials, held.entry.credentials) < 0)
+  return order > 0 || (order === 0 && hashOrder(hash, incoming.entry.credentials, held.entry.credentials) < 0)
 }
 
-function hashOrder(a: Uint8Array, b: Uint8Array): number {
-  return compareBytes(sha256(a), sha256(b))
+function hashOrder(hash: Hash, a: Uint8Array, b: Uint8Array): number {
+  return compareBytes(hash(a), hash(b))
 }

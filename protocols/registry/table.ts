@@ -1,4 +1,5 @@
 import { concat, fromHex } from '../common/bytes.ts'
+import type { Hash } from '../common/ports.ts'
 import { sha256 } from '../common/signing.ts'
 import { expiresAt, type VerifiedEntry } from './entry.ts'
 import { BUCKETS, MEMBERS_MAX, SKEW_MS } from './limits.ts'
@@ -39,6 +40,13 @@ export class MemberTable {
   readonly #buckets: Set<string>[] = Array.from({ length: BUCKETS }, () => new Set())
   readonly #sums = new Uint8Array(BUCKETS * 8)
   readonly #digest = new Uint8Array(8)
+  readonly #hash: Hash
+
+  /** @param rows of another table, in its order: everything is then as it was there. */
+  constructor(hash: Hash = sha256, rows: Iterable<TableRow> = []) {
+    this.#hash = hash
+    for (const row of rows) this.#set(row)
+  }
 
   get size(): number {
     return this.#rows.size
@@ -68,11 +76,18 @@ export class MemberTable {
     const held = this.#rows.get(id)
     if (held === undefined) {
       if (this.#rows.size >= MEMBERS_MAX) return { outcome: 'full', equivocation: false }
-      this.#set({ id, key, verified: incoming, place: placeOf(key), hash: hashOf(incoming), down: false })
+      this.#set({
+        id,
+        key,
+        verified: incoming,
+        place: placeOf(key),
+        hash: this.#hashOf(incoming),
+        down: false,
+      })
       return { outcome: 'added', equivocation: false }
     }
-    const { result, changed, newer, equivocation } = mergeEntries(held.verified, incoming)
-    if (changed) this.#set({ ...held, verified: result, hash: hashOf(result) })
+    const { result, changed, newer, equivocation } = mergeEntries(held.verified, incoming, this.#hash)
+    if (changed) this.#set({ ...held, verified: result, hash: this.#hashOf(result) })
     return { outcome: changed ? (newer ? 'newer' : 'credentials') : 'unchanged', equivocation }
   }
 
@@ -109,6 +124,10 @@ export class MemberTable {
     return this.#sums.slice()
   }
 
+  #hashOf({ entry }: VerifiedEntry): Uint8Array {
+    return sha256(this.#hash(entry.statement), this.#hash(entry.credentials)).subarray(0, 8)
+  }
+
   #set(row: TableRow): void {
     const held = this.#rows.get(row.id)
     if (held !== undefined) this.#toggle(held)
@@ -136,8 +155,4 @@ export function bucketOf(row: { readonly place: Uint8Array }): number {
 /** What the digest counts for a row: content and verdict. */
 export function rowHash(row: TableRow): Uint8Array {
   return row.down ? sha256(row.hash, Uint8Array.of(1)).subarray(0, 8) : row.hash
-}
-
-function hashOf({ entry }: VerifiedEntry): Uint8Array {
-  return sha256(sha256(entry.statement), sha256(entry.credentials)).subarray(0, 8)
 }

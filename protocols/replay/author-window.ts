@@ -1,6 +1,6 @@
 import type { ReplayReason } from './errors.ts'
 import { AUTHOR_WINDOW_BITS } from './limits.ts'
-import { SenderTimes, type TimeJudgement } from './senders.ts'
+import { SenderTimes, type SenderTimesDump, type TimeJudgement } from './senders.ts'
 import type { Snapshot } from './snapshot.ts'
 import { ReplayWindow } from './window.ts'
 import { authorStateFormat } from './wire.ts'
@@ -31,6 +31,16 @@ export interface AuthorLimits {
   readonly futureMs: number
   /** Messages of one author that may overtake each other: bits of the ring, or 0 when only a greater number is fresh. */
   readonly windowBits?: number
+}
+
+/** All that a window of 0 bits holds that is not durable. */
+export interface AuthorWindowDump {
+  readonly authors: readonly {
+    readonly author: string
+    readonly incarnation: number
+    readonly greatest: number
+  }[]
+  readonly times: SenderTimesDump
 }
 
 interface Author {
@@ -122,6 +132,24 @@ export class AuthorWindow {
     this.#times.accept(author, timeMs, now)
     if (this.#authors.size > this.#limits.authorsMax) this.#forget()
     return { ok: true }
+  }
+
+  /** A copy of everything, to step on exactly alike elsewhere. Of a window of 0 bits that is not durable. */
+  dump(): AuthorWindowDump {
+    const authors = [...this.#authors].map(([author, { incarnation, greatest, window }]) => {
+      if (window !== null) throw new Error('a window of bits is not dumped')
+      return { author, incarnation, greatest }
+    })
+    return { authors, times: this.#times.dump() }
+  }
+
+  /** Goes on from a dump. */
+  static load({ authors, times }: AuthorWindowDump, limits: AuthorLimits): AuthorWindow {
+    const window = new AuthorWindow({ ...limits, windowBits: 0 })
+    for (const { author, incarnation, greatest } of authors)
+      window.#authors.set(author, { incarnation, greatest, window: null })
+    window.#times.load(times)
+    return window
   }
 
   /** What to write, at `now`. `clean`: the last one of an orderly stop; nothing is accepted after it. */

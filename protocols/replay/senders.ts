@@ -24,6 +24,19 @@ export interface SavedSenders {
   readonly unknownLeadMs: number | null
 }
 
+/** All that a table that is not durable holds. Times in ms; null where nothing came yet. */
+export interface SenderTimesDump {
+  readonly senders: readonly {
+    readonly sender: string
+    readonly newest: number
+    readonly lead: number
+    /** Null when nothing of it is held back. */
+    readonly heldUntil: number | null
+  }[]
+  readonly latestNow: number | null
+  readonly sweptAt: number | null
+}
+
 interface Sender {
   newest: number
   /** Greatest (sender's time − our time) among messages that could still come again, in steps. */
@@ -143,6 +156,31 @@ export class SenderTimes {
     this.#raise(row, lead)
   }
 
+  /** A copy of everything, for a table that is not durable (a durable one has `snapshot`). */
+  dump(): SenderTimesDump {
+    if (this.#savedVersion >= 0 || !this.#isOpen) throw new Error('a durable table is not dumped')
+    const senders = [...this.#senders].map(([sender, { newest, lead, heldUntil }]) => ({
+      sender,
+      newest,
+      lead,
+      heldUntil: finite(heldUntil),
+    }))
+    return { senders, latestNow: finite(this.#latestNow), sweptAt: finite(this.#sweptAt) }
+  }
+
+  /** Goes on from a dump. */
+  load({ senders, latestNow, sweptAt }: SenderTimesDump): void {
+    for (const { sender, newest, lead, heldUntil } of senders)
+      this.#senders.set(sender, {
+        newest,
+        lead,
+        allowed: undefined,
+        heldUntil: heldUntil ?? Number.NEGATIVE_INFINITY,
+      })
+    this.#latestNow = latestNow ?? Number.NEGATIVE_INFINITY
+    this.#sweptAt = sweptAt ?? Number.NEGATIVE_INFINITY
+  }
+
   /** Rows for the disk, and what to call when they are on it. */
   snapshot(): { readonly rows: SavedSender[]; readonly written: () => void } {
     const version = this.#version
@@ -202,4 +240,8 @@ function inSteps(leadMs: number): number {
 /** A sender a little behind may be level with us, and its message was late. */
 function level(lead: number): number {
   return lead < 0 && lead > -LEAD_NOISE_MS ? 0 : lead
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null
 }

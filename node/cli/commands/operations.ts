@@ -1,14 +1,17 @@
-import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { ConfigEntry, LoginLink } from '../../api/schemas.ts'
+import type { Bugreport, ConfigEntry, LoginLink } from '../../api/schemas.ts'
 import { loadConfig } from '../../config/load.ts'
+import { DiagnosticsError } from '../../diagnostics/errors.ts'
+import { packReport } from '../../diagnostics/report-file.ts'
 import { VERSION } from '../../version.ts'
 import { hasDisplay, openUrl } from '../browser.ts'
 import { contextOf, type Context } from '../context.ts'
 import { CliError } from '../errors.ts'
-import { table } from '../output.ts'
+import { formatBytes, table } from '../output.ts'
 
-/** `ui`, `config`, `version`. */
+/** `ui`, `config`, `bugreport`, `version`. */
 export function addOperationCommands(program: Command): void {
   program
     .command('ui')
@@ -38,6 +41,16 @@ export function addOperationCommands(program: Command): void {
       out.show({ valid: true, entries }, () => `${join(data, 'config.toml')} and the environment are valid`)
     })
   program
+    .command('bugreport')
+    .argument('[file]', 'where to write it (default: kith-bugreport-DATE.json.gz here)')
+    .description(
+      'what happened lately in one file to send to a developer, without names, addresses and secrets',
+    )
+    .option('--with-names', 'leave names and addresses of machines and services in')
+    .action(async (file: string | undefined, options: { withNames?: true }, command: Command) => {
+      await bugreport(contextOf(command), file, options.withNames === true)
+    })
+  program
     .command('version')
     .description('the version of Kith and of the Node it runs on')
     .action((_options, command: Command) => {
@@ -46,6 +59,27 @@ export function addOperationCommands(program: Command): void {
         () => `kith ${VERSION} (Node ${process.version})`,
       )
     })
+}
+
+/** Writes a report that only its owner can read. */
+async function bugreport({ client, out }: Context, file: string | undefined, names: boolean): Promise<void> {
+  const report = await client.get<Bugreport>(`/bugreport${names ? '?names=1' : ''}`)
+  const bytes = packReport(report)
+  const date = new Date(report.createdAt).toISOString().replaceAll(/:|\.\d+/g, '')
+  const path = resolve(file ?? `kith-bugreport-${date}.json.gz`)
+  try {
+    writeFileSync(path, bytes, { mode: 0o600, flag: 'wx' })
+  } catch (cause) {
+    throw new DiagnosticsError('report-unwritable', `Cannot write ${path}: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+  const { redacted } = report
+  const result = { file: path, sizeBytes: bytes.length, events: report.events.length, redacted }
+  out.show(result, () => `${path} (${formatBytes(bytes.length)}, ${report.events.length} events)`)
+  if (redacted)
+    out.note('Names and addresses of machines and services were replaced; there is no secret in it.')
+  else out.note('It holds the names and addresses of machines and services: give it only to whom you trust.')
 }
 
 /** What the running node uses; with none running, what one would start with. */

@@ -107,6 +107,7 @@ function statusText(status: Status): string {
     `node     ${status.node.name}  ${status.node.id}`,
     `mesh     ${mesh}`,
     `state    ${status.state}, up ${formatDuration(status.uptimeMs)}, ${formatBytes(status.rssBytes)}`,
+    ...(status.door ? ['door     only lets others in: no dashboard, DNS, gateway or services'] : []),
     `peers    ${known} known, ${alive} alive, ${suspect} suspect, ${dead} dead`,
     `listens  ${status.listen.join(' ') || '-'}`,
     ...status.warnings.map(

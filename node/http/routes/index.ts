@@ -1,4 +1,5 @@
 import type { Route } from '../route.ts'
+import { diagnosticRoutes } from './diagnostics.ts'
 import { eventRoutes } from './events.ts'
 import { memberRoutes } from './members.ts'
 import { nodeRoutes } from './node.ts'
@@ -14,4 +15,5 @@ export const ROUTES: readonly Route[] = [
   ...serviceRoutes,
   ...eventRoutes,
   ...sessionRoutes,
+  ...diagnosticRoutes,
 ]

@@ -74,6 +74,10 @@ test('authorities are listed, added, retired, and asked for by file', async (t) 
     kith(node, 'authority', 'add', 'attic', '--role', 'king'),
   ])
   t.regex(list.out, /^NAME +ROLES +CERTIFICATE ENDS +ID\nattic +admit,revoke +in 100 d +12D3/)
+  t.regex(
+    list.out,
+    /\n\nOnly attic can admit or revoke\. If that machine is lost, nobody can until.*\n  kith authority add NODE\n$/,
+  )
   t.is(added.out, 'attic is an authority\n')
   t.like(JSON.parse(waiting.out), { name: 'phone', state: 'waiting', request: null })
   t.regex(asked.out, /kith root sign .*request/)
