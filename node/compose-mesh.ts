@@ -30,7 +30,7 @@ import { refuseDowngrades } from './transport/compat.ts'
 import { RecordDatastore } from './transport/record-datastore.ts'
 import { RecordStore } from './transport/record-store.ts'
 import { createConnections } from './transport/connections.ts'
-import type { MeshNode } from './transport/libp2p.ts'
+import type { MeshNode } from './transport/mesh-node.ts'
 import { startNetwork, stopNetwork } from './compose-network.ts'
 
 /** Addresses of each other member put into invites and join replies. */

@@ -13,7 +13,8 @@ import type { Gatekeeper } from './membership/gatekeeper.ts'
 import type { JoinForward } from './membership/join-forward.ts'
 import type { OwnCertificate } from './membership/own-certificate.ts'
 import { steadyClock, systemClock, systemRandom, systemTimers } from './system-ports.ts'
-import { startLibp2p, type MeshNode } from './transport/libp2p.ts'
+import { startLibp2p } from './transport/libp2p.ts'
+import type { MeshNode } from './transport/mesh-node.ts'
 import type { RecordDatastore } from './transport/record-datastore.ts'
 
 /** What the network of a mesh is built from. */

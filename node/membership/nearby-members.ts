@@ -5,7 +5,7 @@ import type { EmitEvent } from '../../protocols/common/ports.ts'
 import type { MembershipService } from '../../protocols/membership/service.ts'
 import type { Config } from '../config/schema.ts'
 import { steadyClock, systemClock, systemRandom, systemTimers } from '../system-ports.ts'
-import type { MeshNode } from '../transport/libp2p.ts'
+import type { MeshNode } from '../transport/mesh-node.ts'
 import { Nearby } from './nearby.ts'
 
 /** What LAN discovery of a member needs. */

@@ -7,7 +7,7 @@ import type { EmitEvent } from '../../protocols/common/ports.ts'
 import type { MembershipService } from '../../protocols/membership/service.ts'
 import { systemClock, systemRandom, systemTimers } from '../system-ports.ts'
 import type { Connections } from '../transport/connections.ts'
-import type { MeshNode } from '../transport/libp2p.ts'
+import type { MeshNode } from '../transport/mesh-node.ts'
 import type { Nearby } from './nearby.ts'
 
 /** What keeping the wanted connections needs. */

@@ -7,7 +7,7 @@ import { AdmissionError } from '../../protocols/admission/errors.ts'
 import { RevocationSet, type Revocation, type Taken } from '../../protocols/admission/revocation.ts'
 import type { Root } from '../../protocols/admission/root.ts'
 import { labelSchema } from '../../protocols/admission/wire.ts'
-import type { MeshNode } from '../transport/libp2p.ts'
+import type { MeshNode } from '../transport/mesh-node.ts'
 import type { Gatekeeper } from './gatekeeper.ts'
 
 /** Where membership keeps the revocations themselves. */

@@ -2,7 +2,7 @@ import { noise } from '@chainsafe/libp2p-noise'
 import type { Connection, ConnectionEncrypter, StreamHandler, Topology } from '@libp2p/interface'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
-import type { MeshNode } from './libp2p.ts'
+import type { MeshNode } from './mesh-node.ts'
 
 /** What libp2p calls a connection secured by stock Noise XX. */
 const STOCK_ENCRYPTION = '/noise'

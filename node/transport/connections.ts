@@ -2,7 +2,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Target } from '../../bootstrap/reconnect.ts'
-import type { MeshNode } from './libp2p.ts'
+import type { MeshNode } from './mesh-node.ts'
 
 /** Streams to one peer over one connection, for services and forwarded joins. */
 export const STREAMS_TO_PEER_MAX = 4096

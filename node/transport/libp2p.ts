@@ -1,8 +1,8 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
-import type { ConnectionEncrypter, Libp2p, Topology } from '@libp2p/interface'
-import { kadDHT, passthroughMapper, type KadDHT, type KadDHTComponents } from '@libp2p/kad-dht'
-import { ping, type Ping } from '@libp2p/ping'
+import type { ConnectionEncrypter, Topology } from '@libp2p/interface'
+import { kadDHT, passthroughMapper, type KadDHTComponents } from '@libp2p/kad-dht'
+import { ping } from '@libp2p/ping'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { RECORD_NAMESPACE, type RecordCopies } from '../../protocols/registry/record-copies.ts'
@@ -10,16 +10,9 @@ import { VERSION } from '../version.ts'
 import { byLocality } from './addresses.ts'
 import { membersOnly, membersOnlyTopology, stockEncrypter } from './compat.ts'
 import { listenError } from './listen-error.ts'
+import type { MeshNode, MeshServices } from './mesh-node.ts'
 import { meshTcp, type MeshTcpInit } from './mesh-tcp.ts'
 import type { RecordDatastore } from './record-datastore.ts'
-
-/** The services every mesh node runs on libp2p. */
-export interface MeshServices extends Record<string, unknown> {
-  readonly ping: Ping
-  readonly dht: KadDHT
-}
-/** A libp2p node of a mesh. */
-export type MeshNode = Libp2p<MeshServices>
 
 /** What differs from node to node; everything else is decided here. */
 export interface MeshNodeInit {

@@ -4,7 +4,7 @@ import { RegistryError } from '../../protocols/registry/errors.ts'
 import { mergeEntries } from '../../protocols/registry/merge.ts'
 import { recordKey, type RecordCopies } from '../../protocols/registry/record-copies.ts'
 import { entryFormat, type MemberEntry } from '../../protocols/registry/wire.ts'
-import type { MeshNode } from './libp2p.ts'
+import type { MeshNode } from './mesh-node.ts'
 import type { RecordDatastore } from './record-datastore.ts'
 
 /** A change waits so long for others: a start announces addresses, services and health one after another. */

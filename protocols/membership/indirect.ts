@@ -13,23 +13,6 @@ import { probe } from './probing.ts'
 import { send, type Context, type Link, type MembershipState } from './state.ts'
 import { KIND } from './wire.ts'
 
-/** What this node asked others about a member it does not hear. Times in ms. */
-export interface Asked {
-  readonly n: number
-  readonly at: number
-  readonly helpers: ReadonlySet<string>
-  /** When a helper last passed on an answer. */
-  heardAt: number | null
-}
-
-/** What others asked this node, until the member answers or the time is over. */
-export interface Request {
-  readonly requester: string
-  readonly target: string
-  readonly n: number
-  readonly at: number
-}
-
 /** Asks the neighbours nearest to a silent member, who most likely have a link to it, to probe it; again when the time is over. */
 export function askOthers(ctx: Context, id: string): void {
   const { state, now } = ctx

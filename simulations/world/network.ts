@@ -1,5 +1,6 @@
 import { RTO_MS, type Paths } from './paths.ts'
-import { farSideOf, makeConnection, sideOf, type Connection, type Message, type Side } from './connection.ts'
+import { farSideOf, makeConnection, sideOf } from './connection.ts'
+import type { Connection, Message, Side } from './node.ts'
 import type { SimNode } from './node.ts'
 import type { Scheduler } from './scheduler.ts'
 

@@ -1,7 +1,6 @@
 import type { Choices } from '../channel/seed.ts'
 import type { EventInput, Signer } from '../../protocols/common/ports.ts'
 import type { Effect, MembershipEvent, MembershipState } from '../../protocols/membership/machine.ts'
-import type { Connection } from './connection.ts'
 import type { Disk } from './disk.ts'
 
 /** The wall clock of a node, against the world's time. */
@@ -60,6 +59,31 @@ export interface SimNode {
   isRolledBack: boolean
   /** Runs the identity of another node. */
   readonly isClone: boolean
+}
+
+/** What goes over a connection: the stream's opening, frames, and the end. */
+export type Message =
+  | { readonly type: 'open' }
+  | { readonly type: 'frame'; readonly bytes: Uint8Array }
+  | { readonly type: 'end' }
+
+/** One side of a connection. */
+export interface Side {
+  readonly node: SimNode
+  isOpen: boolean
+  /** The process that owns this side: a later one answers with a reset. */
+  life: number
+  /** Messages leave in order: nothing arrives before this. */
+  nextAt: number
+  /** Sent into a cut and not yet through, in order. */
+  readonly held: Message[]
+  rtoMs: number
+}
+
+/** A connection from `sides[0]`, who dialled, to `sides[1]`. `relay` carries it, where there is one. */
+export interface Connection {
+  readonly sides: readonly [Side, Side]
+  readonly relay: SimNode | null
 }
 
 /** What the world tells whoever watches: the checkers and the measures. */

@@ -6,7 +6,8 @@ import { secureChannel } from '../../../protocols/secure-channel/service.ts'
 import { ChannelUpgrade } from '../../../protocols/secure-channel/upgrade.ts'
 import { stopNetwork } from '../../../node/compose-network.ts'
 import { steadyClock } from '../../../node/system-ports.ts'
-import { startLibp2p, type MeshNode, type MeshNodeInit } from '../../../node/transport/libp2p.ts'
+import { startLibp2p, type MeshNodeInit } from '../../../node/transport/libp2p.ts'
+import type { MeshNode } from '../../../node/transport/mesh-node.ts'
 import type { Side } from '../../protocols/secure-channel/mesh.ts'
 
 /** A node of the product's own transport, with its muxers. */
