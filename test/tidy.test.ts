@@ -50,6 +50,26 @@ for (const folder of Object.keys(MAY_IMPORT).filter((name) =>
   })
 }
 
+test('no files import each other in a loop, types included', (t) => {
+  const imports = new Map(
+    sources.map((file) => [
+      file,
+      importsOf(file)
+        .filter(({ from }) => from.startsWith('.'))
+        .map(({ from }) => relative(root, resolve(root, dirname(file), from))),
+    ]),
+  )
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) return t.fail([...path.slice(path.indexOf(file)), file].join(' → '))
+    if (done.has(file)) return
+    for (const target of imports.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of sources) visit(file, [])
+  t.true(done.size > 0)
+})
+
 test('the UI takes only types from node/api', (t) => {
   for (const file of sources.filter((name) => name.startsWith('ui/'))) {
     for (const { from, isTypeOnly } of importsOf(file)) {
