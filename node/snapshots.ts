@@ -1,7 +1,7 @@
 import type { Member } from '../protocols/admission/certificates.ts'
 import { toHex } from '../protocols/common/bytes.ts'
 import { peerIdFromKey } from '../protocols/common/peer-id.ts'
-import type { MemberView } from '../protocols/membership/service.ts'
+import type { MemberView } from '../protocols/membership/view.ts'
 import type { SessionInfo } from '../protocols/secure-channel/sessions.ts'
 import type { ServiceEntry } from '../protocols/naming/directory.ts'
 import { providerName, serviceName } from '../protocols/naming/names.ts'

@@ -1,6 +1,7 @@
 import type { Member } from '../../protocols/admission/certificates.ts'
 import type { Clock, EmitEvent, Store, Timers } from '../../protocols/common/ports.ts'
-import type { MembershipService, MemberView } from '../../protocols/membership/service.ts'
+import type { MembershipService } from '../../protocols/membership/service.ts'
+import type { MemberView } from '../../protocols/membership/view.ts'
 import {
   buildDirectory,
   type Directory,

@@ -1,18 +1,10 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
-import { toHex } from '../common/bytes.ts'
-import { MalformedError } from '../common/errors.ts'
-import { cborFormat, row, uint } from '../common/format.ts'
 import type { Clock, EmitEvent, Random, Signer, Store, Timers } from '../common/ports.ts'
-import { sha256 } from '../common/signing.ts'
 import type { Revoked } from '../admission/certificates.ts'
 import type { RevocationSet } from '../admission/revocation.ts'
 import { id8Of, type Root } from '../admission/root.ts'
-import type { MemberRole } from '../admission/wire.ts'
 import { signRegistration } from '../registry/entry.ts'
 import { RegistryError } from '../registry/errors.ts'
-import { MEMBERS_MAX } from '../registry/limits.ts'
-import type { TableRow } from '../registry/table.ts'
-import { entryFormat, type MemberEntry, type Registration } from '../registry/wire.ts'
 import { PARTED_RETRY_MS, STREAM_RETRY_MS, REVOKED_TOLD_MS, TICK_MS } from './limits.ts'
 import {
   createMembership,
@@ -24,27 +16,11 @@ import {
   type MembershipEvent,
   type MembershipState,
 } from './machine.ts'
+import { MembershipStore } from './membership-store.ts'
 import { FlightRecorder, type Recording } from './recorder.ts'
 import { ownRegistration } from './state.ts'
 import { NeighbourStreams } from './streams.ts'
-
-/** A member as the rest of the node sees it. Times in ms. */
-export interface MemberView {
-  readonly id: string
-  readonly key: Uint8Array
-  readonly name: string
-  readonly roles: readonly MemberRole[]
-  readonly tags: readonly string[]
-  readonly state: 'alive' | 'suspect' | 'dead' | 'left'
-  /** Null after a farewell. */
-  readonly registration: Registration | null
-  readonly entry: MemberEntry
-  /** Last sign of life this node itself received; null when none in this run. */
-  readonly lastSeen: number | null
-  /** Smoothed round trip to a neighbour, null for others. */
-  readonly rttMs: number | null
-  readonly self: boolean
-}
+import { viewOf, type MemberView } from './view.ts'
 
 /** Whose certificate ended early; `serial` null for all of the key. */
 export interface RevokedCertificate {
@@ -78,10 +54,6 @@ export interface MembershipInit {
   readonly revocations?: RevocationSet
 }
 
-const INCARNATION_KEY = 'membership/incarnation'
-const ENTRY_PREFIX = 'm/'
-const REVOCATION_PREFIX = 'rev/'
-const incarnationFormat = cborFormat('incarnation', row({ incarnation: uint() }), 16)
 /** For sizing an announcement: a number of full width. */
 const WIDE = 2 ** 40
 /** Addresses that services must leave room for. */
@@ -102,7 +74,7 @@ export class MembershipService {
   readonly #streams: NeighbourStreams
   readonly #listeners = new Set<(ids: readonly string[]) => void>()
   readonly #revokedListeners = new Set<(revoked: RevokedCertificate) => void>()
-  readonly #writes = new Set<Promise<void>>()
+  readonly #disk: MembershipStore
   readonly #opening = new Set<Connection>()
   /** Connections without a link because neither side needed it. */
   readonly #parted = new WeakSet<Connection>()
@@ -116,6 +88,7 @@ export class MembershipService {
   constructor(init: MembershipInit) {
     this.#init = init
     this.#wanted = init.announcement
+    this.#disk = new MembershipStore(init.store, init.emit)
     this.#protocol = membershipProtocol(init.root.meshId)
     this.#streams = new NeighbourStreams(
       {
@@ -134,12 +107,10 @@ export class MembershipService {
    * @throws KithError when the node's own credentials do not hold, or `registration-too-big`.
    */
   async start(): Promise<void> {
-    const { clock, store, network, timers } = this.#init
-    const stored = await this.#storedIncarnation()
-    const incarnation = Math.max(stored + 1, clock.now())
-    await store.put(INCARNATION_KEY, incarnationFormat.encode({ incarnation }), { sync: true })
-    await this.#loadRevocations()
-    const entries = await this.#storedEntries()
+    const { clock, network, timers, revocations } = this.#init
+    const incarnation = await this.#disk.nextIncarnation(clock.now())
+    if (revocations !== undefined) await this.#disk.loadRevocations(revocations)
+    const entries = await this.#disk.entries()
     const announcement = fitted(this.#wanted, this.#init, 0)
     const ports = this.#recorder.listenTo(this.#init)
     const now = clock.now()
@@ -168,7 +139,7 @@ export class MembershipService {
     const out: Effect[] = []
     saveEntries({ state: this.#state, now: clock.now(), out })
     this.#perform(out)
-    await Promise.all(this.#writes)
+    await this.#disk.settled()
   }
 
   /**
@@ -307,21 +278,15 @@ export class MembershipService {
           this.#close(effect)
           break
         case 'store-incarnation':
-          this.#storeIncarnation(effect.incarnation)
+          this.#disk.keepIncarnation(effect.incarnation, () =>
+            this.#step({ type: 'incarnation-stored', incarnation: effect.incarnation }),
+          )
           break
         case 'store-entry':
-          this.#write(this.#init.store.put(ENTRY_PREFIX + effect.id, entryFormat.encode(effect.entry)))
-          break
         case 'delete-entry':
-          this.#write(this.#init.store.delete(ENTRY_PREFIX + effect.id))
-          break
-        case 'store-revocation': {
-          const put = this.#init.store.put(revocationKey(effect.bytes), effect.bytes, { sync: true })
-          this.#write(put)
-          break
-        }
+        case 'store-revocation':
         case 'delete-revocation':
-          this.#write(this.#init.store.delete(revocationKey(effect.bytes)))
+          this.#disk.perform(effect)
           break
         case 'revoked':
           for (const listener of this.#revokedListeners) listener({ key: effect.key, serial: effect.serial })
@@ -355,101 +320,9 @@ export class MembershipService {
     if (code === 'link-limit') this.#rememberParted(peer)
   }
 
-  #storeIncarnation(incarnation: number): void {
-    const put = this.#init.store.put(INCARNATION_KEY, incarnationFormat.encode({ incarnation }), {
-      sync: true,
-    })
-    this.#write(put.then(() => this.#step({ type: 'incarnation-stored', incarnation })))
-  }
-
-  /** Follows a write to its end; a failed one is reported, and the entry comes back by anti-entropy. */
-  #write(work: Promise<void>): void {
-    const followed = work
-      .catch((error: unknown) => {
-        const text = error instanceof Error ? error.message : String(error)
-        this.#init.emit({ kind: 'membership.store-failed', severity: 'alert', text })
-      })
-      .finally(() => this.#writes.delete(followed))
-    this.#writes.add(followed)
-  }
-
-  async #storedIncarnation(): Promise<number> {
-    const bytes = await this.#init.store.get(INCARNATION_KEY)
-    if (bytes === undefined) return 0
-    try {
-      return incarnationFormat.decode(bytes).incarnation
-    } catch (error) {
-      if (!(error instanceof MalformedError)) throw error
-      // The clock takes over; a neighbour that knows better says so in its first answer.
-      this.#init.emit({
-        kind: 'membership.incarnation-lost',
-        severity: 'warning',
-        reason: error.code,
-        text: error.message,
-      })
-      return 0
-    }
-  }
-
-  async #loadRevocations(): Promise<void> {
-    const { revocations, store, emit } = this.#init
-    if (revocations === undefined) return
-    for await (const [key, bytes] of store.entries(REVOCATION_PREFIX)) {
-      const restored = revocations.restore(bytes)
-      if (restored.outcome !== 'refused') continue
-      const { code, text } = restored
-      emit({ kind: 'membership.stored-entry-dropped', severity: 'warning', reason: code, text })
-      await store.delete(key)
-    }
-  }
-
-  async #storedEntries(): Promise<MemberEntry[]> {
-    const { store, emit } = this.#init
-    const entries: MemberEntry[] = []
-    for await (const [key, bytes] of store.entries(ENTRY_PREFIX)) {
-      if (entries.length >= MEMBERS_MAX) break
-      try {
-        entries.push(entryFormat.decode(bytes))
-      } catch (error) {
-        if (!(error instanceof MalformedError)) throw error
-        emit({
-          kind: 'membership.stored-entry-dropped',
-          severity: 'warning',
-          reason: error.code,
-          text: `${key}: ${error.message}`,
-        })
-        await store.delete(key)
-      }
-    }
-    return entries
-  }
-
   #started(): MembershipState {
     if (this.#state === null) throw new Error('membership is not started')
     return this.#state
-  }
-}
-
-function revocationKey(bytes: Uint8Array): string {
-  return REVOCATION_PREFIX + toHex(sha256(bytes))
-}
-
-function viewOf(state: MembershipState, { id, key, verified }: TableRow): MemberView {
-  const { member, statement, entry } = verified
-  const verdict = state.verdicts.get(id)
-  const held = verdict?.state ?? 'alive'
-  return {
-    id,
-    key,
-    name: member.name,
-    roles: member.roles,
-    tags: member.tags,
-    state: held === 'unknown' ? 'suspect' : held,
-    registration: statement.kind === 'registration' ? statement : null,
-    entry,
-    lastSeen: verdict?.lastSeen ?? null,
-    rttMs: state.links.get(id)?.rttMs ?? null,
-    self: id === state.self.id,
   }
 }
 
