@@ -10,7 +10,7 @@ export interface Candidate {
 /**
  * Whom to keep a link to: everybody in a small mesh, else the XOR-nearest members and one contact in each of the top
  * buckets, i.e. the links Kademlia keeps anyway, plus a few dead ones in turn, which finds the far side of a partition.
- * A pure function of the table and `now` (ms), so every node computes it alike. One pass, without sorting everybody.
+ * A pure function of place, table and `now` (ms). One pass, without sorting everybody.
  */
 export function chooseNeighbours(self: Uint8Array, candidates: readonly Candidate[], now: number): string[] {
   if (candidates.length < FULL_MESH_MAX) return candidates.map(({ id }) => id)
@@ -31,7 +31,8 @@ export function chooseNeighbours(self: Uint8Array, candidates: readonly Candidat
   }
   const chosen = new Set(nearest.map(({ id }) => id))
   for (const contact of contacts) if (contact !== undefined) chosen.add(contact.id)
-  const turn = Math.floor(now / REDIAL_DEAD_MS) * REDIAL_DEAD
+  // Each node begins elsewhere in the list: together they try many at once, and nobody is dialled by all.
+  const turn = Math.floor(now / REDIAL_DEAD_MS) * REDIAL_DEAD + (self[0] as number)
   for (let i = 0; i < Math.min(REDIAL_DEAD, dead.length); i++) {
     chosen.add((dead[(turn + i) % dead.length] as Candidate).id)
   }

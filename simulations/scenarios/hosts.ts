@@ -31,6 +31,17 @@ export const HOSTS: readonly ScenarioInput[] = [
     ],
   },
   {
+    name: 'clock-set-back',
+    summary: 'Clocks are set back while their nodes run, which then are cut off and have to refute their death.',
+    nodes: 30,
+    seconds: 110,
+    faults: [
+      { at: 20, kind: 'clock', select: { indices: [3, 9, 14] }, args: { skewMs: -100_000 } },
+      { at: 30, kind: 'partition', select: { indices: [3, 9, 14] }, until: 50 },
+    ],
+    budget: { healMs: 30_000 },
+  },
+  {
     name: 'disk-rollback',
     summary: 'A node comes back with a disk of half a minute ago and a clock behind.',
     nodes: 30,

@@ -12,6 +12,17 @@ export const PATHS: readonly ScenarioInput[] = [
     budget: { healMs: 45_000 },
   },
   {
+    name: 'partition-among-the-dead',
+    summary: 'Half is cut from half while those whom everybody would try again first are gone for good.',
+    nodes: 40,
+    seconds: 170,
+    faults: [
+      { at: 15, kind: 'kill', select: { indices: [0, 1, 2, 3, 4, 5] } },
+      { at: 30, kind: 'partition', select: { share: 0.5 }, until: 90 },
+    ],
+    budget: { healMs: 45_000 },
+  },
+  {
     name: 'asymmetric-cut',
     summary: 'A tenth hears everything, and nobody hears it.',
     nodes: 40,
