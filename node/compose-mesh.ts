@@ -99,8 +99,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     renewal?: Renewal
   } = {}
   const members = (): MembershipService => started(later.membership)
-  const addressesOf = (id: string): string[] =>
-    fullAddresses(later.membership?.member(id)?.registration?.addresses ?? [], id)
+  const addressesOf = (id: string): string[] => fullAddresses(later.membership?.addressesOf(id) ?? [], id)
   const selfId = peerIdFromKey(signer.publicKey)
   const revocations = await Revocations.open({
     root,

@@ -4,20 +4,26 @@ import { digestOf } from './digest.ts'
 import { carry } from './gossip.ts'
 import { CLOCK_WARNING_MS, HELLO_REPEAT_MS, LINKS_MAX, PART_REPEAT_MS } from './limits.ts'
 import { heardFrom, heldOf, linkLost } from './liveness.ts'
-import { chooseNeighbours } from './neighbours.ts'
+import { chooseNeighbours, type Candidate } from './neighbours.ts'
 import { announceSoon } from './own.ts'
 import { receiveRecords } from './receive.ts'
 import { report } from './report.ts'
 import { ownRow, send, type Context, type Link, type MembershipState } from './state.ts'
 import { HELD, KIND, packRecords, type Frame } from './wire.ts'
 
+/** The dead are chosen by turns, not by place. */
+const NOWHERE = new Uint8Array(0)
+
 /** Peer ids this node should be linked to now. */
 export function wantedNeighbours(state: MembershipState, now: number): string[] {
-  const candidates = []
+  const candidates: Candidate[] = []
   for (const { id, place, verified } of state.table.rows()) {
     if (id === state.self.id || verified.statement.kind === 'leave') continue
     candidates.push({ id, place, dead: state.verdicts.get(id)?.state === 'dead' })
   }
+  // Whose lease ended may be behind a cut that outlasted it: nobody else would ever look for the other half.
+  for (const { id, entry } of state.archive.values())
+    if (entry.kind === 'registration') candidates.push({ id, place: NOWHERE, dead: true })
   const wanted = chooseNeighbours(ownRow(state).place, candidates, now)
   // Whose link was lost is dialled until it is settled: the answer of its host is the quickest evidence.
   for (const [id, { unreached }] of state.lost) if (!unreached) wanted.push(id)

@@ -200,6 +200,11 @@ export class MembershipService {
     return [...(this.#state?.links.values() ?? [])].filter((link) => link.hello).map((link) => link.id)
   }
 
+  /** Where a member said it is, also when its lease has ended since; empty when nobody knows. */
+  addressesOf(id: string): readonly string[] {
+    return this.member(id)?.registration?.addresses ?? this.#state?.archive.get(id)?.addresses ?? []
+  }
+
   /** Members whose lease ended but whose certificate stands: dial them when nobody else answers. */
   archived(): Archived[] {
     return [...(this.#state?.archive.values() ?? [])].filter(({ entry }) => entry.kind === 'registration')

@@ -115,8 +115,22 @@ export class SafetyChecker implements Watcher {
       if (original === undefined || !equalBytes(entry.credentials, original.credentials))
         this.#report('record-without-credentials', `node ${node.index} holds a record of ${id}`)
     }
+    this.#checkVerdict(node, process, id)
     if (this.#noFalseDeath && process.state.verdicts.get(id)?.state === 'dead')
       this.#checkDeath(node, process, id)
+  }
+
+  /** Evidence that outlives its accusation would settle the next one in no time. */
+  #checkVerdict(node: SimNode, { state }: Process, id: string): void {
+    const verdict = state.verdicts.get(id)
+    if (verdict === undefined) return
+    const isStray = [...verdict.refused].some((by) => !verdict.accusers.has(by))
+    const isOver = (verdict.state === 'alive' || verdict.state === 'left') && verdict.suspectedAt !== null
+    if (isStray || isOver)
+      this.#report(
+        'stale-evidence',
+        `node ${node.index} holds ${this.#nameOf(id)} ${verdict.state}, with ${isStray ? 'refusals nobody accuses for' : 'a suspicion that runs'}`,
+      )
   }
 
   #checkDeath(node: SimNode, process: Process, id: string): void {

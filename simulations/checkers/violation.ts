@@ -5,6 +5,7 @@ export type Invariant =
   | 'record-without-credentials'
   | 'bound-exceeded'
   | 'false-death'
+  | 'stale-evidence'
   | 'tables-differ'
   | 'alive-held-dead'
   | 'dead-held-alive'

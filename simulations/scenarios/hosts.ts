@@ -32,7 +32,8 @@ export const HOSTS: readonly ScenarioInput[] = [
   },
   {
     name: 'clock-set-back',
-    summary: 'Clocks are set back while their nodes run, which then are cut off and have to refute their death.',
+    summary:
+      'Clocks are set back while their nodes run, which then are cut off and have to refute their death.',
     nodes: 30,
     seconds: 110,
     faults: [

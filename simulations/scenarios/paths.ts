@@ -49,6 +49,14 @@ export const PATHS: readonly ScenarioInput[] = [
     budget: { healMs: 120_000 },
   },
   {
+    name: 'halves-past-the-lease',
+    summary: 'Two pairs are cut from each other until all that either knows of the other has ended.',
+    nodes: 4,
+    seconds: 87_400,
+    faults: [{ at: 60, kind: 'partition', select: { indices: [2, 3] }, until: 87_000 }],
+    budget: { healMs: 120_000 },
+  },
+  {
     name: 'loss',
     summary: 'Every fifth frame is lost, and comes late.',
     nodes: 50,

@@ -91,7 +91,8 @@ export class Reconnecting {
 
 function addressesIn(state: MembershipState, peer: string): readonly string[] {
   const statement = state.table.get(peer)?.verified.statement
-  return statement?.kind === 'registration' ? statement.addresses : []
+  if (statement !== undefined) return statement.kind === 'registration' ? statement.addresses : []
+  return state.archive.get(peer)?.addresses ?? []
 }
 
 /** The index an address names, -1 for none of ours. */

@@ -14,7 +14,12 @@ import {
   REDIAL_DEAD,
   TOP_BUCKETS,
 } from '../../../protocols/membership/limits.ts'
-import { createMembership, step, type MembershipState } from '../../../protocols/membership/machine.ts'
+import {
+  createMembership,
+  step,
+  wantedNeighbours,
+  type MembershipState,
+} from '../../../protocols/membership/machine.ts'
 import { chooseNeighbours } from '../../../protocols/membership/neighbours.ts'
 import { pushAccusation } from '../../../protocols/membership/gossip.ts'
 import * as wire from '../../../protocols/membership/wire.ts'
@@ -487,6 +492,7 @@ test('a lease that ends leaves the table and stays known for dialling while its 
   const state = node.state as MembershipState
   t.is(state.table.get(gone.id), undefined)
   t.like(state.archive.get(gone.id), { id: gone.id, addresses: ['/memory/1'] })
+  t.deepEqual(wantedNeighbours(state, world.now), [gone.id], 'a cut that outlasts the lease still ends')
   world.sleep(31 * 86_400 * SECOND)
   world.run(130 * SECOND)
   t.is(state.archive.size, 0)
