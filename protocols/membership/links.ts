@@ -11,9 +11,6 @@ import { report } from './report.ts'
 import { ownRow, send, type Context, type Link, type MembershipState } from './state.ts'
 import { HELD, KIND, packRecords, type Frame } from './wire.ts'
 
-/** The dead are chosen by turns, not by place. */
-const NOWHERE = new Uint8Array(0)
-
 /** Peer ids this node should be linked to now. */
 export function wantedNeighbours(state: MembershipState, now: number): string[] {
   const candidates: Candidate[] = []
@@ -22,9 +19,10 @@ export function wantedNeighbours(state: MembershipState, now: number): string[] 
     candidates.push({ id, place, dead: state.verdicts.get(id)?.state === 'dead' })
   }
   // Whose lease ended may be behind a cut that outlasted it: nobody else would ever look for the other half.
-  for (const { id, entry } of state.archive.values())
-    if (entry.kind === 'registration') candidates.push({ id, place: NOWHERE, dead: true })
-  const wanted = chooseNeighbours(ownRow(state).place, candidates, now)
+  const ended = [...state.archive.values()]
+    .filter(({ entry }) => entry.kind === 'registration')
+    .map(({ id }) => id)
+  const wanted = chooseNeighbours(ownRow(state).place, candidates, now, ended)
   // Whose link was lost is dialled until it is settled: the answer of its host is the quickest evidence.
   for (const [id, { unreached }] of state.lost) if (!unreached) wanted.push(id)
   return [...new Set(wanted)]

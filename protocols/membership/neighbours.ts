@@ -10,17 +10,24 @@ export interface Candidate {
 /**
  * Whom to keep a link to: everybody in a small mesh, else the XOR-nearest members and one contact in each of the top
  * buckets, i.e. the links Kademlia keeps anyway, plus a few dead ones in turn, which finds the far side of a partition.
- * A pure function of place, table and `now` (ms). One pass, without sorting everybody.
+ * A pure function of place, table and `now` (ms). One pass, without sorting everybody. `ended`: who left the table at the end
+ * of its lease; tried in turn with the dead, and never counted as part of a small mesh.
  */
-export function chooseNeighbours(self: Uint8Array, candidates: readonly Candidate[], now: number): string[] {
-  if (candidates.length < FULL_MESH_MAX) return candidates.map(({ id }) => id)
+export function chooseNeighbours(
+  self: Uint8Array,
+  candidates: readonly Candidate[],
+  now: number,
+  ended: readonly string[] = [],
+): string[] {
+  if (candidates.length < FULL_MESH_MAX)
+    return [...candidates.map(({ id }) => id), ...inTurn(ended, self, now)]
   /** Nearest first. */
   const nearest: Candidate[] = []
   /** The nearest of each of the top buckets, by leading zeros of its distance. */
   const contacts: Candidate[] = []
-  const dead: Candidate[] = []
+  const dead: string[] = []
   for (const candidate of candidates) {
-    if (candidate.dead) dead.push(candidate)
+    if (candidate.dead) dead.push(candidate.id)
     else {
       keepNearest(nearest, candidate, self)
       const prefix = sharedBits(self, candidate.place)
@@ -31,12 +38,14 @@ export function chooseNeighbours(self: Uint8Array, candidates: readonly Candidat
   }
   const chosen = new Set(nearest.map(({ id }) => id))
   for (const contact of contacts) if (contact !== undefined) chosen.add(contact.id)
-  // Each node begins elsewhere in the list: together they try many at once, and nobody is dialled by all.
+  return [...chosen, ...inTurn([...dead, ...ended], self, now)]
+}
+
+/** `REDIAL_DEAD` of them. Each node begins elsewhere: together they try many at once, and nobody is dialled by all. */
+function inTurn(ids: readonly string[], self: Uint8Array, now: number): string[] {
   const turn = Math.floor(now / REDIAL_DEAD_MS) * REDIAL_DEAD + (self[0] as number)
-  for (let i = 0; i < Math.min(REDIAL_DEAD, dead.length); i++) {
-    chosen.add((dead[(turn + i) % dead.length] as Candidate).id)
-  }
-  return [...chosen]
+  const count = Math.min(REDIAL_DEAD, ids.length)
+  return Array.from({ length: count }, (_, i) => ids[(turn + i) % ids.length] as string)
 }
 
 /** XOR distance of two places. */

@@ -12,6 +12,7 @@ import { receiveHeal } from './heal.ts'
 import { receiveRevocation } from './revocations.ts'
 import { REPUSH_MAX } from './limits.ts'
 import { report } from './report.ts'
+import { isChecked } from './restored.ts'
 import { announceSoon, receiveOwn } from './own.ts'
 import { emit, send, type Context } from './state.ts'
 import { KIND, packRecords, unpackRecords, type CarriedEntry, type Records } from './wire.ts'
@@ -41,6 +42,8 @@ function receiveEntry(ctx: Context, carried: CarriedEntry, source: string, push:
   const { state, now } = ctx
   const statement = decodeStatement(carried.kind, statementFormat.decode(carried.statement).body)
   const id = peerIdFromKey(statement.key)
+  // What came from the disk must hold before others are measured by it, or they would be blamed for a fault of ours.
+  isChecked(ctx, id)
   const row = state.table.get(id)
   const credentials = carried.credentials ?? row?.verified.entry.credentials
   if (credentials === undefined) return { outcome: 'unknown', id } // only the statement of a stranger: anti-entropy brings the rest
@@ -88,7 +91,6 @@ function taken(
 ): void {
   const { state } = ctx
   state.unsaved.add(id)
-  state.unchecked.delete(id) // the newer one was checked
   state.archive.delete(id)
   ctx.out.push({ type: 'changed', id })
   if (outcome === 'added') {

@@ -10,6 +10,7 @@ import {
   type MembershipState,
 } from '../../../protocols/membership/machine.ts'
 import { isChecked } from '../../../protocols/membership/restored.ts'
+import { frameFormat, KIND, packRecords } from '../../../protocols/membership/wire.ts'
 import { ownRegistration } from '../../../protocols/membership/state.ts'
 import type { MemberEntry } from '../../../protocols/registry/wire.ts'
 import { testMesh } from './world.ts'
@@ -112,4 +113,28 @@ test('an entry that waits for its check is checked before anybody is told of it'
   const looked = counted.signatures
   t.true(isChecked(ctx, good), 'once is enough')
   t.is(counted.signatures, looked)
+})
+
+test('who brings its true entry is not blamed for what our disk made of it', (t) => {
+  const { entryOf, start } = scene('blamed')
+  const entry = entryOf('victim')
+  const state = start([spoiled(entry)])
+  const [peer] = [...state.unchecked] as [string]
+  const [records] = packRecords([{ ...entry, down: false }], [])
+  if (records === undefined) throw new Error('nothing packed')
+  const out = step(state, { type: 'link-up', peer, initiator: false }, NOW)
+  const hello = frameFormat.encode({
+    kind: KIND.hello,
+    version: 1,
+    clock: NOW,
+    digest: new Uint8Array(8),
+    held: 1,
+    heldIncarnation: 0,
+    heldSeq: 0,
+    ...records,
+  })
+  out.push(...step(state, { type: 'frame', peer, bytes: hello }, NOW))
+  const told = out.flatMap((effect) => (effect.type === 'emit' ? [effect.event.kind] : []))
+  t.false(told.includes('registry.equivocation'))
+  t.deepEqual(state.table.get(peer)?.verified.entry.statement, entry.statement)
 })
