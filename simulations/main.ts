@@ -32,6 +32,10 @@ const USAGE = `npm run sim -- [SCENARIO or FILE…] [options]
   --junit FILE     JUnit's XML
   --trace FILE     every event of a single run, one JSON document a line`
 
+/** Runs between two lines in a log that is no terminal, and what is worth a line of its own. */
+const PROGRESS_EVERY = 25
+const LONG_MS = 30_000
+
 /** Failures made small in one go: enough to see a pattern. */
 const SHRUNK_MAX = 5
 
@@ -146,6 +150,12 @@ function main(): number {
     const isSmall = values.shrink && values.replay === undefined && failures < SHRUNK_MAX
     const shrunk = done.result.violation !== null && isSmall ? shrinkToFile(done) : null
     finished.push({ ...done, shrunk })
+    if (
+      !process.stderr.isTTY &&
+      values.nightly &&
+      (finished.length % PROGRESS_EVERY === 0 || done.cpuMs > LONG_MS)
+    )
+      process.stderr.write(`${progressOf(finished, jobs.length, job.name)}\n`)
     if (done.result.violation === null || values.json) continue
     const command =
       values.replay === undefined
@@ -158,6 +168,13 @@ function main(): number {
   if (values.junit !== undefined) writeFileSync(values.junit, renderJunit(finished))
   print(values.json ? JSON.stringify(finished.map(toJson)) : summaryOf(finished))
   return finished.some(({ result }) => result.violation !== null) ? 1 : 0
+}
+
+/** A line for the log of a night: what is done so far. */
+function progressOf(finished: readonly Finished[], jobs: number, last: string): string {
+  const failed = finished.filter(({ result }) => result.violation !== null).length
+  const { cpuMs = 0 } = finished.at(-1) ?? {}
+  return `${finished.length} of ${jobs} done, ${failed} failed; last ${last} in ${(cpuMs / 1000).toFixed(1)} CPU-s`
 }
 
 /** A scenario from a file is named by its file. */

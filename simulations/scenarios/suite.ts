@@ -33,7 +33,11 @@ export interface Selection {
 
 /** The runs a selection means, in order. @throws SimulationError */
 export function selectJobs({ names, seed, seeds, nodes, isNightly }: Selection): Job[] {
-  const wanted = names.length > 0 ? names : [...(isNightly ? LARGE : NAMED).map(({ name }) => name), RANDOM]
+  // The many before the few that take long: whoever ends a night early has them.
+  const all = isNightly
+    ? [RANDOM, ...LARGE.map(({ name }) => name)]
+    : [...NAMED.map(({ name }) => name), RANDOM]
+  const wanted = names.length > 0 ? names : all
   const randomSeeds = names.length > 0 ? 1 : isNightly ? NIGHTLY_SEEDS : RANDOM_SEEDS
   const jobs: Job[] = []
   for (const name of wanted) {

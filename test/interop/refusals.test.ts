@@ -350,6 +350,7 @@ test.serial('completion, version and configuration are there for scripts', async
     ['dns.port'],
   )
   expectRefusal(t, await founder.cli('config', 'get', 'nothing', '--json'), 2, 'usage')
+  t.regex((await founder.cli('ui', '--print')).stdout, /^http:\/\/\S+\/login\?code=\S+\n$/, 'the link alone')
 })
 
 test.serial('nothing is coloured when it is piped, with or without NO_COLOR', async (t) => {

@@ -22,7 +22,9 @@ export function addOperationCommands(program: Command): void {
       const link = await client.post<LoginLink>('/login-links')
       const print = options.print === true || out.isJson || !hasDisplay()
       out.show(link, () => (print ? link.url : 'opening the dashboard'))
-      if (link.sshHint !== null) out.note(link.sshHint)
+      // Not beside the link: what is printed goes into other programs.
+      if (link.sshHint !== null && !out.isJson)
+        process.stderr.write(`from another machine: ${link.sshHint}\n`)
       if (!print) openUrl(link.url)
     })
   const config = program.command('config').description('the configuration and where each value comes from')
