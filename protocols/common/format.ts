@@ -44,19 +44,19 @@ export function row<Shape extends z.ZodRawShape>(shape: Shape) {
 
 /**
  * A format over deterministic CBOR (RFC 8949 §4.2, by cborg). Length is checked before decoding, shape by the schema, and
- * canonicity by encoding again, so that two different byte strings never carry the same value.
+ * canonicity by encoding what was read again, so that two different byte strings never carry the same value. Schemas map one
+ * to one (rows, no defaults, no coercion): what CBOR says once the value says once.
  */
 export function cborFormat<Schema extends z.ZodType>(
   name: string,
   schema: Schema,
   maxBytes: number,
 ): Format<z.output<Schema>> {
-  const toBytes = (value: z.output<Schema>): Uint8Array => Uint8Array.from(encode(z.encode(schema, value)))
   return {
     name,
     maxBytes,
     encode(value) {
-      const bytes = toBytes(value)
+      const bytes = Uint8Array.from(encode(z.encode(schema, value)))
       if (bytes.length > maxBytes)
         throw new Error(`${name} of ${bytes.length} bytes exceeds its limit of ${maxBytes}`)
       return bytes
@@ -68,11 +68,9 @@ export function cborFormat<Schema extends z.ZodType>(
       let value: z.output<Schema>
       let again: Uint8Array
       try {
-        value = z.decode(
-          schema,
-          decode(bytes, { strict: true, allowIndefinite: false, allowUndefined: false }) as never,
-        )
-        again = toBytes(value)
+        const items: unknown = decode(bytes, { strict: true, allowIndefinite: false, allowUndefined: false })
+        again = encode(items)
+        value = z.decode(schema, items as never)
       } catch (cause) {
         throw new MalformedError(`Cannot decode ${name} of ${bytes.length} bytes: ${firstLine(cause)}`, {
           cause,

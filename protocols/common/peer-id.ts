@@ -5,10 +5,23 @@ import { MalformedError } from './errors.ts'
 /** identity multihash (00 24) of the libp2p PublicKey protobuf (type Ed25519: 08 01, data: 12 20). */
 const ED25519_PREFIX = fromHex('002408011220')
 
+/**
+ * Texts remembered: base58 costs microseconds, and gossip names the same members again and again. As many as a mesh has members;
+ * at the limit all are forgotten, which costs a stranger's flood nothing but those microseconds.
+ */
+const REMEMBERED_MAX = 10_000
+const remembered = new Map<string, string>()
+
 /** The libp2p peer id text (`12D3KooW…`) of a 32-byte Ed25519 public key. libp2p peer-ids specification, "Ed25519". */
 export function peerIdFromKey(publicKey: Uint8Array): string {
   if (publicKey.length !== 32) throw new Error(`Ed25519 key of ${publicKey.length} bytes, expected 32`)
-  return base58btc.baseEncode(concat(ED25519_PREFIX, publicKey))
+  const name = Buffer.from(publicKey.buffer, publicKey.byteOffset, 32).toString('latin1')
+  const known = remembered.get(name)
+  if (known !== undefined) return known
+  const id = base58btc.baseEncode(concat(ED25519_PREFIX, publicKey))
+  if (remembered.size >= REMEMBERED_MAX) remembered.clear()
+  remembered.set(name, id)
+  return id
 }
 
 /**
