@@ -18,6 +18,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   ssh: 'openssh-client',
   ip: 'iproute2',
   nft: 'nftables',
+  conntrack: 'conntrack',
   openssl: 'openssl',
   python3: 'python3',
 }

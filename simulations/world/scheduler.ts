@@ -10,6 +10,11 @@ export class Scheduler {
   #order = 0
   readonly #heap: Entry[] = []
 
+  /** Time of the next event; null without any. */
+  get dueAt(): number | null {
+    return this.#heap[0]?.at ?? null
+  }
+
   /** Plans `run` at `delayMs` from now; a fraction of a millisecond is dropped. */
   after(delayMs: number, run: () => void): void {
     this.at(this.now + Math.max(0, Math.floor(delayMs)), run)

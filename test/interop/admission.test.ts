@@ -20,7 +20,7 @@ import { systemClock, systemRandom, systemTimers } from '../../node/system-ports
 import { dialExchange } from '../../node/transport/join-dial.ts'
 import { ed25519Signer } from '../../protocols/common/signing.ts'
 import { hasCommand } from '../programs.ts'
-import { kithArguments, Lab, runKith, until, type LabNode } from './lab.ts'
+import { kithArguments, Lab, runKith, until, LabNode } from './lab.ts'
 
 /*
  * Who gets in, who is put out, and who may decide: real nodes on loopback, through the real command.
@@ -55,9 +55,9 @@ let phone: LabNode
 test.before(async (t) => {
   t.timeout(60_000)
   lab = new Lab()
-  founder = lab.node('founder')
-  attic = lab.node('attic')
-  phone = lab.node('phone')
+  founder = new LabNode(lab, 'founder')
+  attic = new LabNode(lab, 'attic')
+  phone = new LabNode(lab, 'phone')
   await founder.up('--create', 'home', '--name', 'founder', ...(await fixed('founder')))
   await attic.up(
     '--join',
@@ -152,7 +152,7 @@ test.serial('a machine waits until somebody approves it, and goes on by itself',
 })
 
 test.serial('a machine that is turned away is told so', async (t) => {
-  const guest = lab.node('guest')
+  const guest = new LabNode(lab, 'guest')
   await guest.up('--name', 'guest', ...ANY)
   const { invite } = await founder.json<Invite>('invite', '--approve')
   const joining = guest.cli('join', invite, '--json')
@@ -166,7 +166,7 @@ test.serial('a machine that is turned away is told so', async (t) => {
 })
 
 test.serial('a start that waits for approval ends when it is stopped', async (t) => {
-  const late = lab.node('late')
+  const late = new LabNode(lab, 'late')
   const { invite } = await founder.json<Invite>('invite', '--approve')
   const starting = lab.start(
     undefined,
@@ -191,13 +191,13 @@ test.serial('only an authority revokes, and a plain member says who can', async 
 })
 
 test.serial('an invite for one known machine needs nobody but a member to dial', async (t) => {
-  const nas = lab.node('nas')
+  const nas = new LabNode(lab, 'nas')
   await nas.up('--name', 'anything', ...ANY)
   const { id } = (await nas.status()).node
   t.regex((await founder.cli('invite', '--peer', id, '--json')).stdout, /invite-invalid/, 'it needs a name')
   const { invite, uses } = await founder.json<Invite>('invite', '--peer', id, '--name', 'nas')
   t.is(uses, 1)
-  const stolen = lab.node('stolen')
+  const stolen = new LabNode(lab, 'stolen')
   await t.throwsAsync(() => stolen.up('--join', invite, ...ANY), { message: /\[invite-wrong-peer\]/ })
   await founder.stop()
   t.like(await nas.json<Status>('join', invite), { node: { name: 'nas' } })
@@ -281,7 +281,7 @@ test.serial('a second authority admits while the founder is away', async (t) => 
   await founder.untilAlive(1)
   await founder.stop()
   const { invite } = await attic.json<Invite>('invite')
-  const cabin = lab.node('cabin')
+  const cabin = new LabNode(lab, 'cabin')
   await cabin.up('--join', invite, '--name', 'cabin', ...ANY)
   await attic.untilAlive(1)
   t.is((await memberOf(attic, 'cabin'))?.certificate?.issuer, (await attic.status()).node.id)

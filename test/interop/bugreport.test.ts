@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import test, { type ExecutionContext } from 'ava'
 import type { Bugreport, Invite } from '../../node/api/schemas.ts'
-import { Lab, until, type LabNode } from './lab.ts'
+import { Lab, until, LabNode } from './lab.ts'
 
 /*
  * A report of a real node: nothing of anybody in it, and the simulator comes to the same state from it.
@@ -38,7 +38,7 @@ let invites: string[]
 test.before(async (t) => {
   t.timeout(90_000)
   lab = new Lab()
-  nodes = NAMES.map((name) => lab.node(name))
+  nodes = NAMES.map((name) => new LabNode(lab, name))
   const [founder, ...others] = nodes as [LabNode, ...LabNode[]]
   await founder.up('--create', 'zebrahome', '--name', NAMES[0], ...FLAGS)
   invites = []
@@ -179,7 +179,7 @@ test.serial('names stay in when asked for, secrets do not', async (t) => {
 
 test.serial('a node in no mesh writes a report too, from which nothing can be replayed', async (t) => {
   t.timeout(60_000)
-  const alone = lab.node('zebraalone')
+  const alone = new LabNode(lab, 'zebraalone')
   await alone.up('--name', 'zebraalone', ...FLAGS)
   const file = join(lab.directory, 'alone.json.gz')
   await alone.json<Written>('bugreport', file)

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { faultsOf, watchPage } from '../ui/chromium.ts'
-import type { Lab, LabNode } from './lab.ts'
+import { type Lab, LabNode } from './lab.ts'
 
 const PORTS = ['--listen', '/ip4/127.0.0.1/tcp/0', '--dns', '0', '--gateway-port', '0'] as const
 const DESKTOP = { width: 1280, height: 800 }
@@ -31,7 +31,7 @@ export async function sitDown(
   name: string,
   ...flags: readonly string[]
 ): Promise<Desk> {
-  const node = lab.node(name)
+  const node = new LabNode(lab, name)
   const { ui, mesh } = await node.up('--name', name, '--ui', '0', ...PORTS, ...flags)
   if (ui === null || mesh !== null) throw new Error('a fresh node has a dashboard and no mesh')
   const { origin } = new URL(ui.url)

@@ -9,7 +9,7 @@ import { systemClock, systemRandom, systemTimers } from '../../node/system-ports
 import { dialExchange } from '../../node/transport/join-dial.ts'
 import { ed25519Signer } from '../../protocols/common/signing.ts'
 import { hasCommand } from '../programs.ts'
-import { Lab, until, type LabNode } from './lab.ts'
+import { Lab, until, LabNode } from './lab.ts'
 
 /*
  * `kith up --door`: a member that lets others in and does nothing else; and the files that deploy one.
@@ -27,8 +27,8 @@ let door: LabNode
 test.before(async (t) => {
   t.timeout(60_000)
   lab = new Lab()
-  founder = lab.node('founder')
-  door = lab.node('door')
+  founder = new LabNode(lab, 'founder')
+  door = new LabNode(lab, 'door')
   await founder.up('--create', 'home', '--name', 'founder', ...QUIET)
 })
 test.afterEach.always((t) => {
@@ -97,7 +97,7 @@ test.serial(
     t.is(joined.member.name, 'stranded')
     t.deepEqual(new Set(asked), new Set([founder.ready.node.id, door.ready.node.id]))
     // An invite of one peer needs nobody but some member to reach: with the founder away, that is the door.
-    const newcomer = lab.node('newcomer')
+    const newcomer = new LabNode(lab, 'newcomer')
     const { id } = (await newcomer.up('--name', 'newcomer', ...QUIET)).node
     const bound = await founder.json<Invite>('invite', '--peer', id, '--name', 'newcomer')
     await founder.stop()

@@ -6,7 +6,7 @@ import { QUOTA_PER_MINUTE } from '../../node/log/quota.ts'
 import { cpuSeconds } from '../../simulations/bench/process-tree.ts'
 import type { Outcome } from '../../simulations/hostile/flood.ts'
 import type { Visits } from './hostile-visitor.ts'
-import { Lab, reasonToSkip, until, type LabNode, type Program } from './lab.ts'
+import { Lab, reasonToSkip, until, LabNode, type Program } from './lab.ts'
 
 /*
  * A stranger that can reach the mesh port of a node tries to take it down, one way after another, while a member uses a service
@@ -64,13 +64,13 @@ if (skip === undefined) {
     lab.cable('attacker', '10.78.4.1', 'member', '10.78.4.2')
     for (const address of MANY_ADDRESSES)
       await lab.run('attacker', 'ip', ['addr', 'add', `${address}/24`, 'dev', 'to-victim'])
-    victim = lab.node('victim', 'victim')
-    member = lab.node('member', 'member')
+    victim = new LabNode(lab, 'victim', 'victim')
+    member = new LabNode(lab, 'member', 'member')
     await victim.up('--create', 'home', '--name', 'victim')
     const { invite } = await victim.json<Invite>('invite')
     await member.up('--join', invite, '--name', 'member')
     await victim.untilAlive(1)
-    const origin = lab.startScript('victim', 'origin.ts')
+    const origin = lab.startScript('victim', join(import.meta.dirname, 'origin.ts'))
     const { http } = JSON.parse(await origin.line()) as { http: number }
     await victim.json('publish', 'web', String(http))
     await memberSeesService()
@@ -111,7 +111,7 @@ for (const [attack, from] of [
 ] as const) {
   const where = from.length > 0 ? ` from ${from.length} addresses` : ''
   story(`a machine joins and a member is served while a stranger stalls: ${attack}${where}`, async (t) => {
-    const newcomer = lab.node(`newcomer-${attack}`, 'newcomer')
+    const newcomer = new LabNode(lab, `newcomer-${attack}`, 'newcomer')
     t.teardown(() => newcomer.kill())
     const { invite } = await victim.json<Invite>('invite')
     let joinedInMs = Number.NaN
@@ -167,7 +167,11 @@ story('the log told of the attacks, and how often it did not', async (t) => {
 async function visits(forMs: number): Promise<Visits> {
   const { hostname, port } = new URL(service.localUrl ?? '')
   const plan = { address: '127.0.0.1', port, host: `${hostname}:${port}`, forMs, timeoutMs: 10_000 }
-  const { code, stdout, stderr } = await lab.runScript('member', 'hostile-visitor.ts', [JSON.stringify(plan)])
+  const { code, stdout, stderr } = await lab.runScript(
+    'member',
+    join(import.meta.dirname, 'hostile-visitor.ts'),
+    [JSON.stringify(plan)],
+  )
   if (code !== 0) throw new Error(`the visitor ended with ${code}: ${stderr}`)
   return JSON.parse(stdout) as Visits
 }

@@ -4,7 +4,7 @@ import packet from 'dns-packet'
 import { keyFromPeerId } from '../../protocols/common/peer-id.ts'
 import type { Invite, LogEvent } from '../../node/api/schemas.ts'
 import { daemon } from '../programs.ts'
-import { Lab, reasonToSkip, until, type LabNode, type Program } from './lab.ts'
+import { Lab, reasonToSkip, until, LabNode, type Program } from './lab.ts'
 
 /*
  * Members find each other on one network by multicast DNS alone: machines on a switch, real nodes, Debian's avahi beside them,
@@ -39,8 +39,8 @@ test.before(async (t) => {
   }
   // Every frame that passes the switch, as hexadecimal lines: what somebody with a cable in it sees.
   capture = lab.start('switch', 'python3', ['-u', '-c', CAPTURE])
-  a = lab.node('garden-shed', 'a')
-  b = lab.node('b', 'b')
+  a = new LabNode(lab, 'garden-shed', 'a')
+  b = new LabNode(lab, 'b', 'b')
   await a.up('--create', 'secretname', '--name', 'garden-shed', ...FLAGS)
   await b.up('--join', (await a.json<Invite>('invite')).invite, '--name', 'b', ...FLAGS)
   await Promise.all([a.untilAlive(1), b.untilAlive(1)])
@@ -105,8 +105,8 @@ story('an invite whose addresses hold no more still leads in, on the same networ
   await move('a', '10.79.5.21')
   await move('c', '10.79.5.13')
   await a.up(...FLAGS)
-  const c = lab.node('c', 'c')
-  const shown = lab.node('d', 'c')
+  const c = new LabNode(lab, 'c', 'c')
+  const shown = new LabNode(lab, 'd', 'c')
   await t.throwsAsync(shown.up('--join', invite, ...FLAGS, '--no-mdns'), {
     message: /invite-issuer-unreachable/,
   })

@@ -16,7 +16,7 @@ import type { Signer } from '../../protocols/common/ports.ts'
 import { ed25519Signer } from '../../protocols/common/signing.ts'
 import { meshNode } from '../node/transport/mesh.ts'
 import { side } from '../protocols/secure-channel/mesh.ts'
-import { Lab, until, type LabNode } from './lab.ts'
+import { Lab, until, LabNode } from './lab.ts'
 
 /*
  * Certificates that are no good, before a real member: one that its bearer made up, one that ended, one of another mesh. Each is
@@ -104,8 +104,8 @@ let rootSigner: Signer
 test.before(async (t) => {
   t.timeout(60_000)
   lab = new Lab()
-  founder = lab.node('founder')
-  mallory = lab.node('mallory')
+  founder = new LabNode(lab, 'founder')
+  mallory = new LabNode(lab, 'mallory')
   founderListen = `/ip4/127.0.0.1/tcp/${await freePort()}`
   await founder.up('--create', 'home', '--name', 'founder', '--listen', founderListen, ...PORTS)
   const { invite } = await founder.json<Invite>('invite')

@@ -1,6 +1,6 @@
 import test from 'ava'
 import type { Invite, LogEvent, MemberRow, Revoked } from '../../node/api/schemas.ts'
-import { Lab, reasonToSkip, until, type LabNode } from './lab.ts'
+import { Lab, reasonToSkip, until, LabNode } from './lab.ts'
 
 /*
  * Two houses with two nodes each and one cable between them, which is cut: x1, x2 ── y1, y2. While it is cut x1 revokes y2.
@@ -24,10 +24,10 @@ if (skip === undefined) {
     lab.machines('x', 'y')
     lab.cable('x', '10.77.5.1', 'y', '10.77.5.2')
     nodes = {
-      x1: lab.node('x1', 'x'),
-      x2: lab.node('x2', 'x'),
-      y1: lab.node('y1', 'y'),
-      y2: lab.node('y2', 'y'),
+      x1: new LabNode(lab, 'x1', 'x'),
+      x2: new LabNode(lab, 'x2', 'x'),
+      y1: new LabNode(lab, 'y1', 'y'),
+      y2: new LabNode(lab, 'y2', 'y'),
     }
     const { x1, ...others } = nodes
     await x1.up('--create', 'home', ...flagsOf(x1))

@@ -10,7 +10,7 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { ConfigEntry, Invite, LogEvent } from '../../node/api/schemas.ts'
-import { Lab, runKith, until, type Finished, type LabNode } from './lab.ts'
+import { Lab, runKith, until, type Finished, LabNode } from './lab.ts'
 
 /*
  * What goes wrong for people, through the real command: each refusal is one clear sentence with a code, the right exit
@@ -28,8 +28,8 @@ let usedUp: string
 test.before(async (t) => {
   t.timeout(60_000)
   lab = new Lab()
-  founder = lab.node('founder')
-  member = lab.node('member')
+  founder = new LabNode(lab, 'founder')
+  member = new LabNode(lab, 'member')
   await founder.up('--create', 'home', '--name', 'founder', ...PORTS)
   usedUp = (await founder.json<Invite>('invite')).invite
   await member.up('--join', usedUp, '--name', 'member', ...PORTS)
@@ -74,7 +74,7 @@ const INVITES: [title: string, code: string, invite: () => Promise<string> | str
 ]
 for (const [title, code, invite] of INVITES) {
   test.serial(`joining with ${title} is refused, and the machine can join afterwards`, async (t) => {
-    const node = lab.node(`newcomer-${code}-${title.length}`)
+    const node = new LabNode(lab, `newcomer-${code}-${title.length}`)
     const name = code === 'node-name-taken' ? 'member' : 'newcomer'
     expectRefusal(t, await tryUp(node.data, ['--join', await invite(), '--name', name]), 1, code)
     const ready = await node.up(...PORTS)
@@ -86,7 +86,7 @@ for (const [title, code, invite] of INVITES) {
 }
 
 test.serial('an invite of another mesh is refused to a member, running or starting', async (t) => {
-  const other = lab.node('other-founder')
+  const other = new LabNode(lab, 'other-founder')
   await other.up('--create', 'office', '--name', 'boss', ...PORTS)
   const { invite } = await other.json<Invite>('invite')
   expectRefusal(t, await member.cli('join', invite, '--json'), 1, 'already-in-mesh')
@@ -114,7 +114,7 @@ test.serial('a port that is in use is named, whichever it is', async (t) => {
   await once(blocker, 'listening')
   t.teardown(() => void blocker.close())
   const { port } = blocker.address() as AddressInfo
-  const node = lab.node('squeezed')
+  const node = new LabNode(lab, 'squeezed')
   await node.up('--create', 'home', '--name', 'squeezed', ...PORTS)
   await node.stop()
   const cases = [
@@ -134,7 +134,7 @@ test.serial('a port that is in use is named, whichever it is', async (t) => {
 })
 
 test.serial('a damaged or missing identity is refused and nothing is overwritten', async (t) => {
-  const node = lab.node('damaged')
+  const node = new LabNode(lab, 'damaged')
   await node.up('--create', 'home', '--name', 'damaged', ...PORTS)
   await node.stop()
   const file = join(node.data, 'identity.key')
@@ -154,7 +154,7 @@ test.serial('a damaged or missing identity is refused and nothing is overwritten
 })
 
 test.serial('a configuration with mistakes is refused with the place of the mistake', async (t) => {
-  const node = lab.node('configured')
+  const node = new LabNode(lab, 'configured')
   await node.up(...PORTS)
   await node.stop()
   const file = join(node.data, 'config.toml')

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import test from 'ava'
 import type { Invite, LogEvent } from '../../node/api/schemas.ts'
 import { daemon } from '../programs.ts'
-import { Lab, reasonToSkip, until, type LabNode, type Program } from './lab.ts'
+import { Lab, reasonToSkip, until, LabNode, type Program } from './lab.ts'
 
 /*
  * Thirty real nodes on one machine, and thirty agents of HashiCorp serf on another, with its profile for local networks: how long
@@ -74,7 +74,7 @@ story(
 
 /** The founder alone, then the others by one invite. Resolves when the last is ready. */
 async function startNodes(): Promise<LabNode[]> {
-  const nodes = Array.from({ length: NODES }, (_, i) => lab.node(`n${i}`, 'kith'))
+  const nodes = Array.from({ length: NODES }, (_, i) => new LabNode(lab, `n${i}`, 'kith'))
   const flags = (i: number): string[] => [
     '--name',
     `n${i}`,

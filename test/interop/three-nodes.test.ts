@@ -1,6 +1,6 @@
 import test from 'ava'
 import type { Invite, Service, Why } from '../../node/api/schemas.ts'
-import { Lab, reasonToSkip, until, type LabNode } from './lab.ts'
+import { Lab, reasonToSkip, until, LabNode } from './lab.ts'
 
 /*
  * A newcomer that cannot reach the node that made its invite: a ── b ── c, and no route between a and c. Member b is the door.
@@ -27,9 +27,9 @@ if (skip === undefined) {
     lab.machines('a', 'b', 'c')
     lab.cable('a', '10.77.1.1', 'b', '10.77.1.2')
     lab.cable('b', '10.77.2.1', 'c', '10.77.2.2')
-    a = lab.node('a', 'a')
-    b = lab.node('b', 'b')
-    c = lab.node('c', 'c')
+    a = new LabNode(lab, 'a', 'a')
+    b = new LabNode(lab, 'b', 'b')
+    c = new LabNode(lab, 'c', 'c')
     await a.up('--create', 'home', '--name', 'a', '--no-ui')
     await b.up('--join', (await a.json<Invite>('invite')).invite, '--name', 'b', '--no-ui')
     await Promise.all([a.untilAlive(1), b.untilAlive(1)])
@@ -82,7 +82,7 @@ story('services of a neighbour open, those beyond it say that there is no way', 
 
 story(`of ${RIVALS} machines that bring one single-use invite at once, exactly one gets in`, async (t) => {
   const single = await a.json<Invite>('invite')
-  const rivals = Array.from({ length: RIVALS }, (_, i) => lab.node(`rival${i}`, 'c'))
+  const rivals = Array.from({ length: RIVALS }, (_, i) => new LabNode(lab, `rival${i}`, 'c'))
   const outcomes = await Promise.allSettled(
     rivals.map((rival) => rival.up('--join', single.invite, '--name', rival.name, ...FREE_PORTS)),
   )

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Forward, Invite, LogEvent, Service, Why } from '../../node/api/schemas.ts'
 import { daemon } from '../programs.ts'
-import { Lab, reasonToSkip, until, type LabNode, type Program } from './lab.ts'
+import { Lab, reasonToSkip, until, LabNode, type Program } from './lab.ts'
 
 /*
  * The product's main story with real programs: two machines (network namespaces) and a cable, nginx, curl, dig, WebSocket,
@@ -38,13 +38,13 @@ if (skip === undefined) {
     lab = new Lab()
     lab.machines('a', 'b')
     lab.cable('a', '10.77.1.1', 'b', '10.77.1.2')
-    a = lab.node('a', 'a')
-    b = lab.node('b', 'b')
+    a = new LabNode(lab, 'a', 'a')
+    b = new LabNode(lab, 'b', 'b')
     await a.up('--create', 'home', '--name', 'a')
     const { invite } = await a.json<Invite>('invite')
     await b.up('--join', invite, '--name', 'b')
     await Promise.all([a.untilAlive(1), b.untilAlive(1)])
-    origin = lab.startScript('a', 'origin.ts')
+    origin = lab.startScript('a', join(import.meta.dirname, 'origin.ts'))
     ports = JSON.parse(await origin.line())
     sha256 = startNginx()
     await a.json('publish', 'files', `http://127.0.0.1:${NGINX_PORT}`)
@@ -370,7 +370,7 @@ async function visitPlace<T>(
   verb: string,
   { address, port, host, count }: { address: string; port: number; host: string; count: number },
 ): Promise<T> {
-  const { code, stdout, stderr } = await lab.runScript('b', 'visitor.ts', [
+  const { code, stdout, stderr } = await lab.runScript('b', join(import.meta.dirname, 'visitor.ts'), [
     verb,
     JSON.stringify({ address, port, host, count }),
   ])

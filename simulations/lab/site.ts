@@ -1,0 +1,129 @@
+import { NAT_KINDS, type NatKind, type NatPlace } from './nat-kinds.ts'
+
+/** What stands between a site's hosts and the internet. `cgnat`: a port-restricted home behind a port-restricted carrier. */
+export type SiteKind = 'open' | 'cgnat' | keyof typeof NAT_KINDS
+
+/** One place: a machine on the internet itself, or a router with machines behind it. */
+export interface SiteSpec {
+  readonly name: string
+  readonly kind: SiteKind
+  /** Machines behind the router, 1 to 8; `open` has one. */
+  readonly hosts?: number
+}
+
+/** A machine of a site and what is done in its namespace to set it up. */
+export interface Machine {
+  readonly name: string
+  /** Lines for `ip -batch`, run there. */
+  readonly ip: readonly string[]
+  /** A router: forwards, with this ruleset. */
+  readonly rules: string | null
+}
+
+/** A cable inside a site: two machines and the names of its ends. */
+export interface Cable {
+  readonly ends: readonly [machine: string, device: string][]
+}
+
+/** How a site is built. */
+export interface SitePlan {
+  /** The machine that has the internet's device, named `wan`. */
+  readonly edge: string
+  /** Machines programs run on. */
+  readonly hosts: readonly string[]
+  readonly machines: readonly Machine[]
+  readonly cables: readonly Cable[]
+}
+
+/** Every home has the same network, as homes do: an address of one means another machine in the next. */
+const HOME = '192.168.1'
+const CARRIER = '100.64.0'
+
+/** The address a site has on the internet; it owns the whole `11.0.<number>.0/24`. */
+export function publicAddress(number: number): string {
+  return `11.0.${number}.1`
+}
+
+/** Machines, cables and rules of the site with this number. */
+export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): SitePlan {
+  const wan = publicAddress(number)
+  const online = [`addr add ${wan}/32 dev wan`, 'link set wan up', 'route add default dev wan']
+  if (kind === 'open')
+    return { edge: name, hosts: [name], machines: [{ name, ip: online, rules: null }], cables: [] }
+  if (kind === 'cgnat') {
+    const carrier = planHome(`${name}-carrier`, [`${name}-router`], CARRIER, online, wan, 'port-restricted')
+    const home = planHome(
+      `${name}-router`,
+      hostNames(name, hosts),
+      HOME,
+      lanSide(CARRIER, 2, 'wan'),
+      `${CARRIER}.2`,
+      'port-restricted',
+    )
+    const [toHome] = carrier.cables
+    const machines = [
+      ...carrier.machines.filter((machine) => machine.name === `${name}-carrier`),
+      ...home.machines,
+    ]
+    const cable: Cable = { ends: [toHome?.ends[0] ?? ['', ''], [`${name}-router`, 'wan']] }
+    return { edge: carrier.edge, hosts: home.hosts, machines, cables: [cable, ...home.cables] }
+  }
+  // A mere firewall does not translate: its hosts have addresses of the internet.
+  const network = kind === 'firewall' ? `11.0.${number}` : HOME
+  return planHome(`${name}-router`, hostNames(name, hosts), network, online, wan, kind)
+}
+
+function hostNames(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => (i === 0 ? name : `${name}-${i + 1}`))
+}
+
+/** A router and the machines behind it, joined by a bridge named `lan`. */
+function planHome(
+  router: string,
+  names: readonly string[],
+  network: string,
+  online: readonly string[],
+  wanAddress: string,
+  kind: keyof typeof NAT_KINDS,
+): SitePlan {
+  const first = firstOf(network)
+  const place: NatPlace = {
+    wan: 'wan',
+    wanAddress,
+    lan: 'lan',
+    lanNetwork: first === 1 ? `${network}.0/24` : `${network}.128/25`,
+  }
+  const lan = [
+    'link add lan type bridge',
+    `addr add ${network}.${first}/${first === 1 ? 24 : 25} dev lan`,
+    'link set lan up',
+    ...names.flatMap((_, i) => [`link set lan${i} master lan`, `link set lan${i} up`]),
+  ]
+  const nat: NatKind = NAT_KINDS[kind]
+  const hosts = names.map((name, i) => ({ name, ip: lanSide(network, first + 1 + i, 'eth0'), rules: null }))
+  return {
+    edge: router,
+    hosts: names,
+    machines: [{ name: router, ip: [...lan, ...online], rules: nat.rules(place) }, ...hosts],
+    cables: names.map((name, i) => ({
+      ends: [
+        [router, `lan${i}`],
+        [name, 'eth0'],
+      ],
+    })),
+  }
+}
+
+/** The router's own address in a network: the first, or the first of the upper half where the lower one is the internet's. */
+function firstOf(network: string): number {
+  return network.startsWith('11.') ? 129 : 1
+}
+
+function lanSide(network: string, host: number, device: string): string[] {
+  const first = firstOf(network)
+  return [
+    `addr add ${network}.${host}/${first === 1 ? 24 : 25} dev ${device}`,
+    `link set ${device} up`,
+    `route add default via ${network}.${first}`,
+  ]
+}
