@@ -34,7 +34,6 @@ const MEMBERS_KINDS = [
   'rotation.failed',
   'rotation.glare',
   'rotation.start',
-  'session.closed',
   'session.failed',
   'session.truncated',
 ]

@@ -398,7 +398,6 @@ test('an event without text is put into words, and repetitions in a row are coun
     ],
     [{ kind: 'session.truncated' }, 'The connection with attic was cut off without a closing record'],
     [{ kind: 'session.failed' }, 'The connection with attic was ended: as it says'],
-    [{ kind: 'session.closed', peer: 'unknown' }, 'The connection with a peer was closed in order'],
     [{ kind: 'replay.detected' }, 'A recording of a message from attic was refused: as it says'],
     [{ kind: 'toString' }, 'As it says.'],
   ] as const)

@@ -34,7 +34,6 @@ const TEXTS: Readonly<Record<string, (event: LogEvent, who: string) => string>> 
   'session.truncated': (_, who) => `The connection with ${who} was cut off without a closing record`,
   'session.failed': ({ reason, text }, who) =>
     `The connection with ${who} was ended: ${lowered(text, reason)}`,
-  'session.closed': (_, who) => `The connection with ${who} was closed in order`,
   'replay.detected': ({ text, reason }, who) =>
     `A recording of a message from ${who} was refused: ${lowered(text, reason)}`,
 }
