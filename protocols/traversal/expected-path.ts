@@ -1,11 +1,17 @@
 import type { TraversalCode } from './errors.ts'
-import type { NatBehaviour, Standing } from './nat.ts'
+import type { NatBehaviour, PathStanding } from './nat.ts'
+
+/** Codes of what physics allows. */
+export type ExpectedPathCode = Extract<
+  TraversalCode,
+  'peer-dialable' | 'ports-known' | 'filter-admits-any-port' | 'port-unknown' | 'both-ports-unknown'
+>
 
 /** What two nodes that know how they stand may expect of each other over TCP. */
 export interface ExpectedPath {
   /** `dial`: one of them just dials. `punch`: both dial at once through their NATs. `relay`: neither can work. */
   readonly path: 'dial' | 'punch' | 'relay'
-  readonly reason: TraversalCode
+  readonly reason: ExpectedPathCode
 }
 
 /**
@@ -13,7 +19,7 @@ export interface ExpectedPath {
  * connection will come from, or one side that lets it in from anywhere on that address: who maps each target anew comes from a
  * port nobody can know.
  */
-export function expectedPath(one: Standing, other: Standing): ExpectedPath {
+export function expectedPath(one: PathStanding, other: PathStanding): ExpectedPath {
   if (one === 'dialable' || other === 'dialable') return { path: 'dial', reason: 'peer-dialable' }
   if (isPredictable(one) && isPredictable(other)) return { path: 'punch', reason: 'ports-known' }
   if ((isPredictable(one) && admitsOtherPorts(one)) || (isPredictable(other) && admitsOtherPorts(other)))
@@ -24,11 +30,11 @@ export function expectedPath(one: Standing, other: Standing): ExpectedPath {
 }
 
 /** The outside port a reflector saw is the one every other peer meets. */
-function isPredictable({ mapping }: NatBehaviour): boolean {
+function isPredictable({ mapping }: Pick<NatBehaviour, 'mapping'>): boolean {
   return mapping === 'endpoint-independent'
 }
 
 /** Having sent to an address opens the way for all its ports. */
-function admitsOtherPorts({ filtering }: NatBehaviour): boolean {
+function admitsOtherPorts({ filtering }: Pick<NatBehaviour, 'filtering'>): boolean {
   return filtering !== 'address-and-port-dependent'
 }

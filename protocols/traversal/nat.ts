@@ -13,3 +13,6 @@ export interface NatBehaviour {
 
 /** How a node stands towards the internet: dialable there, or behind a NAT that does this. */
 export type Standing = 'dialable' | NatBehaviour
+
+/** As much of a standing as decides whether two nodes can meet, and as nodes tell each other. */
+export type PathStanding = 'dialable' | Pick<NatBehaviour, 'mapping' | 'filtering'>
