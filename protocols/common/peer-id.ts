@@ -7,7 +7,7 @@ const ED25519_PREFIX = fromHex('002408011220')
 
 /**
  * Texts remembered: base58 costs microseconds, and gossip names the same members again and again. As many as a mesh has members;
- * at the limit all are forgotten, which costs a stranger's flood nothing but those microseconds.
+ * at the limit all are forgotten, so that a flood of strangers' keys costs those microseconds each and nothing more.
  */
 const REMEMBERED_MAX = 10_000
 const remembered = new Map<string, string>()

@@ -7,7 +7,7 @@ import type { PathCounts, PathSettings } from './wan.ts'
 /** By its path: a package of npm's has a command of this name too. */
 const NFT = '/usr/sbin/nft'
 /** The kernel's default may be bbr, under which a lossy path looks far too good; reno is the one every namespace may choose. */
-const SETTINGS = ['net.ipv4.tcp_congestion_control=reno', 'net.ipv4.ping_group_range=0 2147483647']
+const SETTINGS = ['net.ipv4.tcp_congestion_control=reno']
 /** Frames between two machines of one home do not pass its NAT. */
 const ROUTER_SETTINGS = ['net.ipv4.ip_forward=1', 'net.bridge.bridge-nf-call-iptables=0']
 
@@ -131,9 +131,9 @@ export class Internet {
 
 function build(lab: Lab, plan: SitePlan, device: string): void {
   lab.machines(...plan.machines.map(({ name }) => name))
-  const cables = plan.cables.map(({ ends: [one, other] }) => {
-    const [[oneMachine, oneDevice], [otherMachine, otherDevice]] = [one ?? ['', ''], other ?? ['', '']]
-    return `link add ${oneDevice} netns ${lab.namespace(oneMachine)} type veth peer name ${otherDevice} netns ${lab.namespace(otherMachine)}`
+  const cables = plan.cables.map(([one, other]) => {
+    const [oneNs, otherNs] = [lab.namespace(one.machine), lab.namespace(other.machine)]
+    return `link add ${one.device} netns ${oneNs} type veth peer name ${other.device} netns ${otherNs}`
   })
   const moved = `link set ${device} netns ${lab.namespace(plan.edge)} name wan`
   run(`devices of ${plan.edge}`, ['ip', '-batch', '-'], [...cables, moved].join('\n'))

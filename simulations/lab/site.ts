@@ -7,7 +7,7 @@ export type SiteKind = 'open' | 'cgnat' | keyof typeof NAT_KINDS
 export interface SiteSpec {
   readonly name: string
   readonly kind: SiteKind
-  /** Machines behind the router, 1 to 8; `open` has one. */
+  /** Machines behind the router, 1 to `HOSTS_MAX`; `open` has one. */
   readonly hosts?: number
 }
 
@@ -20,9 +20,10 @@ export interface Machine {
   readonly rules: string | null
 }
 
-/** A cable inside a site: two machines and the names of its ends. */
-export interface Cable {
-  readonly ends: readonly [machine: string, device: string][]
+/** One end of a cable inside a site. */
+export interface End {
+  readonly machine: string
+  readonly device: string
 }
 
 /** How a site is built. */
@@ -32,9 +33,11 @@ export interface SitePlan {
   /** Machines programs run on. */
   readonly hosts: readonly string[]
   readonly machines: readonly Machine[]
-  readonly cables: readonly Cable[]
+  readonly cables: readonly (readonly [End, End])[]
 }
 
+/** Machines behind one router: as many as the lab's stories need, and few enough for a name of a device each. */
+const HOSTS_MAX = 8
 /** Every home has the same network, as homes do: an address of one means another machine in the next. */
 const HOME = '192.168.1'
 const CARRIER = '100.64.0'
@@ -46,6 +49,8 @@ export function publicAddress(number: number): string {
 
 /** Machines, cables and rules of the site with this number. */
 export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): SitePlan {
+  if (hosts < 1 || hosts > (kind === 'open' ? 1 : HOSTS_MAX))
+    throw new Error(`site "${name}" with ${hosts} machines`)
   const wan = publicAddress(number)
   const online = [`addr add ${wan}/32 dev wan`, 'link set wan up', 'route add default dev wan']
   if (kind === 'open')
@@ -60,12 +65,12 @@ export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): S
       `${CARRIER}.2`,
       'port-restricted',
     )
-    const [toHome] = carrier.cables
-    const machines = [
-      ...carrier.machines.filter((machine) => machine.name === `${name}-carrier`),
-      ...home.machines,
-    ]
-    const cable: Cable = { ends: [toHome?.ends[0] ?? ['', ''], [`${name}-router`, 'wan']] }
+    // Of the carrier's plan everything but its customer, which is the home's router.
+    const machines = [...carrier.machines.filter(({ name: each }) => each === carrier.edge), ...home.machines]
+    const cable = [
+      { machine: carrier.edge, device: 'lan0' },
+      { machine: home.edge, device: 'wan' },
+    ] as const
     return { edge: carrier.edge, hosts: home.hosts, machines, cables: [cable, ...home.cables] }
   }
   // A mere firewall does not translate: its hosts have addresses of the internet.
@@ -105,12 +110,10 @@ function planHome(
     edge: router,
     hosts: names,
     machines: [{ name: router, ip: [...lan, ...online], rules: nat.rules(place) }, ...hosts],
-    cables: names.map((name, i) => ({
-      ends: [
-        [router, `lan${i}`],
-        [name, 'eth0'],
-      ],
-    })),
+    cables: names.map((name, i) => [
+      { machine: router, device: `lan${i}` },
+      { machine: name, device: 'eth0' },
+    ]),
   }
 }
 

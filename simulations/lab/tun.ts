@@ -3,7 +3,7 @@ import koffi from 'koffi'
 
 /*
  * TUN devices and `ppoll` by the C library: Node has no way to make the one nor to wait for several descriptors that its event loop
- * does not know. Numbers are those of linux/if_tun.h and poll.h, the same on every architecture Debian has.
+ * does not know. Numbers are those of linux/if_tun.h and poll.h on x86, ARM and RISC-V.
  */
 
 const TUNSETIFF = 0x4004_54ca
@@ -63,7 +63,7 @@ export function readPacket(fd: number, buffer: Uint8Array): number {
   return Math.max(0, readBytes(fd, buffer, buffer.length))
 }
 
-/** Writes one packet; false when the device is down or its queue full: the packet is lost, as on any wire. */
+/** Writes one packet; false when the device is down or takes no more. */
 export function writePacket(fd: number, packet: Uint8Array): boolean {
   return writeBytes(fd, packet, packet.length) === packet.length
 }

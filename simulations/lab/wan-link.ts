@@ -56,6 +56,7 @@ export class WanLink {
   }
 
   async #ask(request: Request): Promise<Done> {
+    if (!this.#child.connected) throw new Error("the lab's internet has ended")
     const n = ++this.#n
     const { promise, resolve, reject } = Promise.withResolvers<Done>()
     const timer = setTimeout(

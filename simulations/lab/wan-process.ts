@@ -54,7 +54,7 @@ let wan: Wan | null = null
 
 function open({ seed, sites, prefix, offload }: Extract<Order, { order: 'open' }>): void {
   const fds = Array.from({ length: sites }, (_, i) => openTun(`${prefix}${i}`, offload))
-  const opened = new Wan(seed, sites, (to, packet) => void writePacket(fds[to] as number, packet))
+  const opened = new Wan(seed, sites, (to, packet) => writePacket(fds[to] as number, packet))
   wan = opened
   void carry(opened, fds)
 }

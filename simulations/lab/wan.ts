@@ -38,7 +38,7 @@ export interface PathCounts {
   delivered: number
   lost: number
   blocked: number
-  /** No room in a queue. */
+  /** No room in a queue, or not taken by the site's device. */
   dropped: number
 }
 
@@ -58,11 +58,11 @@ interface Path {
 export class Wan {
   readonly #scheduler = new Scheduler()
   readonly #paths: readonly (readonly Path[])[]
-  readonly #deliver: (to: number, packet: Uint8Array) => void
+  readonly #deliver: (to: number, packet: Uint8Array) => boolean
   #heldBytes = 0
 
-  /** @param deliver called from `accept` or `run` with the packet, offload head and all; it is not kept after the call. */
-  constructor(seed: string, sites: number, deliver: (to: number, packet: Uint8Array) => void) {
+  /** @param deliver called from `accept` or `run` with the packet, offload head and all, which it does not keep; false: not taken. */
+  constructor(seed: string, sites: number, deliver: (to: number, packet: Uint8Array) => boolean) {
     this.#deliver = deliver
     const indices = Array.from({ length: sites }, (_, i) => i)
     this.#paths = indices.map((from) =>
@@ -115,8 +115,7 @@ export class Wan {
     const dueAt = Math.max(path.lastDueAt, sentAt + settings.delayMs + jitterMs)
     path.lastDueAt = dueAt
     if (dueAt > now) return this.#hold(to, packet, dueAt, counts)
-    counts.delivered++
-    this.#deliver(to, packet)
+    this.#arrive(to, packet, counts)
   }
 
   #hold(to: number, packet: Uint8Array, dueAt: number, counts: PathCounts): void {
@@ -125,9 +124,13 @@ export class Wan {
     const held = packet.slice()
     this.#scheduler.at(dueAt, () => {
       this.#heldBytes -= held.length
-      counts.delivered++
-      this.#deliver(to, held)
+      this.#arrive(to, held, counts)
     })
+  }
+
+  #arrive(to: number, packet: Uint8Array, counts: PathCounts): void {
+    if (this.#deliver(to, packet)) counts.delivered++
+    else counts.dropped++
   }
 
   #path(from: number, to: number): Path {

@@ -18,16 +18,17 @@ interface Arrival {
 }
 
 /** An internet that writes down what arrives when. */
-function watched(seed: string, sites: number) {
+function watched(seed: string, sites: number, takes = true) {
   const arrivals: Arrival[] = []
   let now = 0
-  const wan = new Wan(seed, sites, (to, bytes) =>
+  const wan = new Wan(seed, sites, (to, bytes) => {
     arrivals.push({
       at: now,
       to,
       n: new DataView(bytes.buffer, bytes.byteOffset).getUint32(OFFLOAD_HEAD_BYTES + 24),
-    }),
-  )
+    })
+    return takes
+  })
   const run = (until: number): void => {
     for (let due = wan.dueAt; due !== null && due <= until; due = wan.dueAt) {
       now = due
@@ -43,6 +44,12 @@ test('a path without settings delivers at once, to the site whose address it is'
   wan.accept(0, packet(2, 7), 10)
   t.deepEqual(arrivals, [{ at: 0, to: 2, n: 7 }])
   t.is(wan.dueAt, null)
+})
+
+test('what a device does not take is counted as dropped', (t) => {
+  const { wan } = watched('1', 2, false)
+  wan.accept(0, packet(1, 1), 0)
+  t.deepEqual(wan.counts(0, 1), { delivered: 0, lost: 0, blocked: 0, dropped: 1 })
 })
 
 test('packets to nobody, too short or of another protocol vanish', (t) => {
