@@ -5,6 +5,7 @@ import { formatAge, formatDuration, shortId } from '../models/format.ts'
 import { calledOf, filterMembers, isRevocable, mayAct, whyNot } from '../models/member-list.ts'
 import { waitingMembers } from '../models/waiting-members.ts'
 import { Badge, type Tone } from '../parts/badge.tsx'
+import { ColumnHeads } from '../parts/column-heads.tsx'
 import { Filter } from '../parts/filter.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { Empty, Loading } from '../parts/states.tsx'
@@ -111,20 +112,7 @@ function MemberTable(props: {
     // Roles are written out: on narrow screens the rows become cards, and display: block would drop them.
     <table class="stacking members" role="table">
       <caption class="hidden">Members</caption>
-      <thead role="rowgroup">
-        <tr role="row">
-          {COLUMNS.map((column) => (
-            <th key={column} role="columnheader" scope="col">
-              {column}
-            </th>
-          ))}
-          {mayRevoke ? (
-            <th role="columnheader" scope="col">
-              <span class="hidden">Actions</span>
-            </th>
-          ) : null}
-        </tr>
-      </thead>
+      <ColumnHeads columns={COLUMNS} last={mayRevoke ? 'Actions' : null} />
       <tbody role="rowgroup">
         {shown.map((member) => (
           <Row

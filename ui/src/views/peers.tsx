@@ -4,6 +4,7 @@ import { useApp } from '../context.ts'
 import { formatAge, formatAgo, formatBytes, formatRtt, shortId } from '../models/format.ts'
 import { filterPeers } from '../models/peer-list.ts'
 import { Badge } from '../parts/badge.tsx'
+import { ColumnHeads } from '../parts/column-heads.tsx'
 import { Filter } from '../parts/filter.tsx'
 import { Empty, Loading } from '../parts/states.tsx'
 import { WhyDialog } from './why-dialog.tsx'
@@ -47,18 +48,7 @@ export function Peers() {
         // Roles are written out: on narrow screens the rows become cards, and display: block would drop them.
         <table class="stacking" role="table">
           <caption class="hidden">Peers</caption>
-          <thead role="rowgroup">
-            <tr role="row">
-              {COLUMNS.map((column) => (
-                <th key={column} role="columnheader" scope="col">
-                  {column}
-                </th>
-              ))}
-              <th role="columnheader" scope="col">
-                <span class="hidden">Explanation</span>
-              </th>
-            </tr>
-          </thead>
+          <ColumnHeads columns={COLUMNS} last="Explanation" />
           <tbody role="rowgroup">
             {shown.map((peer) => (
               <PeerRow key={peer.id} peer={peer} peers={peers} onWhy={() => (subject.value = peer)} />

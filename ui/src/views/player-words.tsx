@@ -4,6 +4,7 @@ import type { TraceState } from '../models/trace-state.ts'
 import type { NodeState } from '../models/trace-state.ts'
 import { lastSaid, nodeRows, sayingText, seconds, summaryOf } from '../models/trace-words.ts'
 import { Badge, type Tone } from '../parts/badge.tsx'
+import { ColumnHeads } from '../parts/column-heads.tsx'
 
 const TONES: Readonly<Record<NodeState, Tone>> = { up: 'ok', down: 'bad', cut: 'warning', none: 'dash' }
 const STATES: Readonly<Record<NodeState, string>> = {
@@ -53,15 +54,7 @@ function NodeTable({ state, timeMs }: { state: TraceState; timeMs: number }) {
   return (
     <table class="stacking" role="table">
       <caption class="hidden">All nodes at this time</caption>
-      <thead role="rowgroup">
-        <tr role="row">
-          {COLUMNS.map((column) => (
-            <th key={column} role="columnheader" scope="col">
-              {column}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <ColumnHeads columns={COLUMNS} last={null} />
       <tbody role="rowgroup">
         {nodeRows(state, timeMs).map((row) => (
           <tr key={row.node} role="row">
