@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef } from 'preact/hooks'
+import { useId, useLayoutEffect, useRef } from 'preact/hooks'
 import { Icon } from './icon.tsx'
 import '../styles/dialog.css'
 
@@ -15,7 +15,8 @@ export function Dialog({
 }) {
   const ref = useRef<HTMLDialogElement>(null)
   const id = useId()
-  useEffect(() => {
+  // With the render, not after the next frame: a key pressed in between, Escape above all, would be lost.
+  useLayoutEffect(() => {
     const opener = document.activeElement
     ref.current?.showModal()
     return () => opener instanceof HTMLElement && opener.focus()
