@@ -24,17 +24,23 @@ import { cutConnections, Revocations } from './membership/revocations.ts'
 import { storedServices } from './services/publications.ts'
 import { startServices, type Services } from './services/services.ts'
 import { createTunnels } from './services/tunnels.ts'
-import { systemClock, systemRandom, systemTimers } from './system-ports.ts'
+import { steadyClock, systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { announcedAddresses } from './transport/addresses.ts'
 import { refuseDowngrades } from './transport/compat.ts'
 import { RecordDatastore } from './transport/record-datastore.ts'
 import { RecordStore } from './transport/record-store.ts'
-import { createConnections } from './transport/connections.ts'
+import { createConnections, type Connections } from './transport/connections.ts'
 import type { MeshNode } from './transport/mesh-node.ts'
+import { Reflector } from './traversal/reflector.ts'
 import { startNetwork, stopNetwork } from './compose-network.ts'
+import { startPaths, type RunningPaths } from './compose-paths.ts'
+import { mappedAddress, startPortMapping, type RunningPortMapping } from './compose-port-mapping.ts'
+import { createTraversal, type RunningTraversal } from './compose-traversal.ts'
 
 /** Addresses of each other member put into invites and join replies. */
 const ADDRESSES_PER_MEMBER = 2
+/** Addresses a registration record holds (protocols/registry). */
+const ADDRESSES_MAX = 8
 /** Own addresses at most, so that an invite has room for another door. */
 const OWN_DOORS = 4
 
@@ -61,6 +67,11 @@ export interface RunningMesh {
   readonly membership: MembershipService
   readonly sessions: SessionRegistry
   readonly services: Services
+  /** The ways to peers. */
+  readonly ways: RunningPaths
+  /** Hole punching, and what is known of the own NAT. */
+  readonly traversal: RunningTraversal
+  readonly portMapping: RunningPortMapping
   /** Null on a node that is no admit authority. */
   readonly issuer: Issuer | null
   /** Authority certificates of this node itself, and those it brought to others. */
@@ -74,6 +85,8 @@ export interface RunningMesh {
   doors(): string[]
   listen(): string[]
   pathTo(peerId: string): 'direct' | 'relay' | 'none'
+  /** Peer id of the relay new streams to a peer go through, null where there is none. */
+  viaTo(peerId: string): string | null
   lastFailure(peerId: string): { code: string; text: string } | undefined
   /** What a peer's certificate said at its last handshake. */
   proved(peerId: string): Member | undefined
@@ -97,6 +110,9 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     forward?: JoinForward
     network?: MeshNode
     renewal?: Renewal
+    connections?: Connections
+    traversal?: RunningTraversal
+    portMapping?: RunningPortMapping
   } = {}
   const members = (): MembershipService => started(later.membership)
   const addressesOf = (id: string): string[] => fullAddresses(later.membership?.addressesOf(id) ?? [], id)
@@ -110,7 +126,13 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   })
   const isCut = (key: Uint8Array): boolean => revocations.set.cutFrom(key) <= systemClock.now()
   const mesh = isCut(signer.publicKey) ? { ...init.mesh, authority: null } : init.mesh
-  const doors = (): string[] => doorsOf(selfId, started(later.network), members(), addressesOf)
+  /** Where this node says it is: where the router leads to it, and its own addresses. */
+  const announced = (): string[] => {
+    const mapped = mappedAddress(later.portMapping?.state()?.mapping)
+    const own = announcedAddresses(started(later.network).getMultiaddrs())
+    return mapped === undefined ? own : [mapped, ...own].slice(0, ADDRESSES_MAX)
+  }
+  const doors = (): string[] => doorsOf(selfId, announced(), members(), addressesOf)
   const admits = mesh.authority !== null && readAuthority(mesh.authority).roles.includes('admit')
   const issuer =
     mesh.authority !== null && admits
@@ -175,7 +197,13 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     }),
     datastore: new RecordDatastore(systemClock),
   }
-  const network = await startNetwork({
+  const reflector = new Reflector({
+    clock: steadyClock,
+    timers: systemTimers,
+    random: systemRandom,
+    hasExtraPort: true,
+  })
+  const { network, ready } = await startNetwork({
     meshId: root.meshId,
     seed: init.seed,
     selfKey: signer.publicKey,
@@ -189,9 +217,29 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     records,
     redeem,
     forward: () => started(later.forward),
+    reflection: reflector.raw,
   })
   later.network = network
   cleanup.defer(() => stopNetwork(network))
+  const ways = startPaths({
+    meshId: root.meshId,
+    selfId,
+    network,
+    muxes,
+    ready,
+    membership: () => later.membership,
+    connections: () => started(later.connections),
+    isRelay: config.relay,
+    punch: (id, signal) => started(later.traversal).punch(id, signal),
+    isReached: () => later.traversal?.nat.isReached() ?? null,
+    networkChanged() {
+      later.portMapping?.networkChanged()
+      later.traversal?.nat.forget()
+    },
+    relaysChanged: (relays) => later.membership?.announce({ relays }),
+    emit,
+  })
+  cleanup.defer(() => ways.stop())
   const recordStore = new RecordStore({
     network,
     ...records,
@@ -201,13 +249,41 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     random: systemRandom,
     emit,
   })
-  const connections = createConnections(network, {
+  const connections = createConnections({
+    network,
+    muxes,
+    circuits: () => ways.circuits,
+    relaysTo: (id) => ways.relaysTo(id),
     known: addressesOf,
     async lookUp(id, signal) {
       const statement = (await recordStore.find(id, signal))?.statement
       return statement?.kind === 'registration' ? fullAddresses(statement.addresses, id) : []
     },
   })
+  later.connections = connections
+  const traversal = createTraversal({
+    meshId: root.meshId,
+    selfId,
+    network,
+    muxes,
+    ready,
+    reflector,
+    openStream: (id, protocol, signal) => connections.openStream(id, protocol, signal),
+    openDirectStream: async (id, protocol, signal) =>
+      (await connections.directTo(id, signal)).newStream(protocol, { signal }),
+    isMember: (id) => gatekeeper.proved(id) !== undefined,
+    seenAt: (id) => ways.circuits.seenAt(id),
+    rttOf: (id) => later.membership?.member(id)?.rttMs ?? null,
+    router: () => later.portMapping?.state()?.mapping ?? null,
+    natChanged() {
+      ways.reservations.look()
+      ways.paths.natChanged()
+    },
+    emit,
+  })
+  later.traversal = traversal
+  await traversal.start()
+  cleanup.defer(() => traversal.stop())
 
   const forward = new JoinForward({
     network,
@@ -229,7 +305,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     signer,
     credentials: own.credentials,
     announcement: {
-      addresses: announcedAddresses(network.getMultiaddrs()),
+      addresses: announced(),
       relays: [],
       // What a door once published stays in the store until it is started as something else.
       services: config.door ? [] : await storedServices(store, systemClock),
@@ -273,6 +349,17 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   refuseDowngrades(network, (id) => membership.member(id) !== undefined, emit)
   await membership.start()
   cleanup.defer(() => membership.stop())
+  const portMapping = startPortMapping({
+    config,
+    network,
+    changed() {
+      membership.announce({ addresses: announced() })
+      traversal.nat.forget()
+    },
+    emit,
+  })
+  later.portMapping = portMapping
+  cleanup.defer(() => portMapping.stop())
   recordStore.start()
   cleanup.defer(() => recordStore.stop())
   membership.onChange((ids) => {
@@ -294,9 +381,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   )
   own.start()
   cleanup.defer(() => own.stop())
-  network.addEventListener('self:peer:update', () =>
-    membership.announce({ addresses: announcedAddresses(network.getMultiaddrs()) }),
-  )
+  network.addEventListener('self:peer:update', () => membership.announce({ addresses: announced() }))
   const lists = [...validBootstrapAddresses(mesh.bootstrap), ...parseBootstrapAddresses(config.bootstrap)]
   const nearby = config.mdns
     ? startNearby({
@@ -358,6 +443,9 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     membership,
     sessions,
     services,
+    ways,
+    traversal,
+    portMapping,
     issuer,
     sendAuthority: (certificate) => delivery.send(certificate),
     heldAuthorities,
@@ -370,6 +458,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     doors,
     listen: () => network.getMultiaddrs().map(String),
     pathTo: (id) => connections.pathTo(id),
+    viaTo: (id) => connections.viaTo(id),
     lastFailure,
     proved: (id) => gatekeeper.proved(id),
     async ping(id, signal) {
@@ -417,11 +506,11 @@ function openIssuer(
 /** Own addresses first; other members' make them doors, for a newcomer that cannot reach this node. */
 function doorsOf(
   selfId: string,
-  network: MeshNode,
+  announced: readonly string[],
   membership: MembershipService,
   addressesOf: (id: string) => string[],
 ): string[] {
-  const own = announcedAddresses(network.getMultiaddrs()).map((address) => `${address}/p2p/${selfId}`)
+  const own = announced.map((address) => `${address}/p2p/${selfId}`)
   const others = membership.members().filter((member) => member.state === 'alive' && !member.self)
   return [
     ...own.slice(0, OWN_DOORS),

@@ -14,6 +14,8 @@ import type { JoinForward } from './membership/join-forward.ts'
 import type { OwnCertificate } from './membership/own-certificate.ts'
 import { steadyClock, systemClock, systemRandom, systemTimers } from './system-ports.ts'
 import { startLibp2p } from './transport/libp2p.ts'
+import type { RawOpenings } from './transport/mesh-tcp.ts'
+import { ReadyConnections } from './transport/ready-connections.ts'
 import type { MeshNode } from './transport/mesh-node.ts'
 import type { RecordDatastore } from './transport/record-datastore.ts'
 
@@ -34,10 +36,17 @@ export interface NetworkInit {
   readonly records: { readonly copies: RecordCopies; readonly datastore: RecordDatastore }
   readonly redeem: ((request: Uint8Array) => Promise<Uint8Array>) | null
   readonly forward: () => JoinForward
+  readonly reflection: RawOpenings
+}
+
+/** The network, and the way to make connections of what stands already. */
+export interface StartedNetwork {
+  readonly network: MeshNode
+  readonly ready: ReadyConnections
 }
 
 /** Starts libp2p with our channels: members by handshake, joiners through the door, nobody else. @throws ListenError */
-export function startNetwork(parts: NetworkInit): Promise<MeshNode> {
+export async function startNetwork(parts: NetworkInit): Promise<StartedNetwork> {
   const { meshId, seed, selfKey, config, emit } = parts
   const identity = { meshId, seed, clock: systemClock, random: systemRandom, emit }
   const door = createDoor({
@@ -60,15 +69,25 @@ export function startNetwork(parts: NetworkInit): Promise<MeshNode> {
     guard: parts.guard,
   }
   const upgrade = new ChannelUpgrade(channel)
-  return startLibp2p({
+  const ready = new ReadyConnections(upgrade, steadyClock, emit)
+  const network = await startLibp2p({
     seed,
     id8: id8Of(meshId),
     listen: config.listen,
     announce: config.announce,
     records: parts.records,
-    tcp: { upgrade, door: new JoinDoor(identity, door), emit, steadyClock, compat: config.compat },
+    tcp: {
+      upgrade,
+      door: new JoinDoor(identity, door),
+      emit,
+      steadyClock,
+      compat: config.compat,
+      ready,
+      reflection: parts.reflection,
+    },
     encrypters: [secureChannel(channel, upgrade)],
   })
+  return { network, ready }
 }
 
 /** libp2p destroys accepted sockets when it stops; closed first, both sides see an orderly end. */

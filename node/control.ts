@@ -17,6 +17,7 @@ import {
 } from './membership/authority-control.ts'
 import { approveJoin, issuerOf, membersOf, revokeMember } from './membership/admission-control.ts'
 import { NodeError } from './errors.ts'
+import { netcheckOf, notDirect, waysTo } from './path-control.ts'
 import { explain } from './services/explain.ts'
 import { openForward } from './services/forward.ts'
 import { isDoor, peersOf, serviceOf, servicesOf, statusOf } from './snapshots.ts'
@@ -73,11 +74,21 @@ export function createControl(node: ControlledNode): Control {
         const rttMs = member.self
           ? 0
           : await mesh.ping(member.id, AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]))
-        return { ...reply, rttMs, path: member.self ? 'direct' : mesh.pathTo(member.id), error: null }
+        const path = member.self ? 'direct' : mesh.pathTo(member.id)
+        const via = member.self ? null : mesh.viaTo(member.id)
+        return {
+          ...reply,
+          rttMs,
+          path,
+          via,
+          notDirect: member.self ? null : notDirect(mesh, member.id),
+          error: null,
+        }
       } catch (error) {
         if (!(error instanceof KithError) && (error as Error).name !== 'TimeoutError') throw error
         const code = error instanceof KithError ? error.code : 'peer-unreachable'
-        return { ...reply, rttMs: null, path: 'none', error: { code, text: (error as Error).message } }
+        const none = { rttMs: null, path: 'none', via: null, notDirect: null } as const
+        return { ...reply, ...none, error: { code, text: (error as Error).message } }
       }
     },
     why(subject) {
@@ -85,8 +96,18 @@ export function createControl(node: ControlledNode): Control {
       return explain(subject, mesh.services.mesh, mesh.services.reach, {
         pathTo: (id) => mesh.pathTo(id),
         lastFailure: (id) => mesh.lastFailure(id),
+        waysTo: (id) => waysTo(mesh, id),
         probe: (id) => mesh.ping(id, AbortSignal.timeout(PROBE_TIMEOUT_MS)),
       })
+    },
+    async netcheck({ measure }) {
+      const mesh = inMesh()
+      if (measure) await mesh.traversal.nat.measure()
+      return netcheckOf(mesh)
+    },
+    lookForDirect(peer) {
+      const mesh = inMesh()
+      mesh.ways.paths.tryNow(memberOf(mesh, peer).id)
     },
     rotate: ({ peer }) => rotate(inMesh(), peer),
     events: ({ peer, ...filter }) =>

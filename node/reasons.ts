@@ -4,6 +4,7 @@ import { COMMON_REASONS, type ReasonTable } from '../protocols/common/errors.ts'
 import { MEMBERSHIP_REASONS } from '../protocols/membership/errors.ts'
 import { NAMING_REASONS } from '../protocols/naming/errors.ts'
 import { REGISTRY_REASONS } from '../protocols/registry/errors.ts'
+import { RELAY_REASONS } from '../protocols/relay/errors.ts'
 import { CHANNEL_REASONS } from '../protocols/secure-channel/errors.ts'
 import { TRAVERSAL_REASONS } from '../protocols/traversal/errors.ts'
 import { BYTE_STREAM_REASONS } from '../protocols/tunnel/byte-stream.ts'
@@ -15,6 +16,7 @@ import { DIAGNOSTICS_REASONS } from './diagnostics/errors.ts'
 import { NODE_REASONS } from './errors.ts'
 import { HTTP_REASONS } from './http/errors.ts'
 import { LISTEN_REASONS } from './listening.ts'
+import { PORT_MAPPING_REASONS } from './port-mapping/errors.ts'
 import { GATEWAY_REASONS } from './services/gateway/errors.ts'
 import { STORAGE_REASONS } from './storage/errors.ts'
 
@@ -37,6 +39,8 @@ export const REASON_AREAS: Readonly<Record<string, ReasonTable>> = {
   'Streams between nodes': BYTE_STREAM_REASONS,
   'Finding peers': BOOTSTRAP_REASONS,
   'Ways through NATs': TRAVERSAL_REASONS,
+  Relays: RELAY_REASONS,
+  'Port mapping': PORT_MAPPING_REASONS,
   Node: NODE_REASONS,
   Requests: CONTROL_REASONS,
   Reports: DIAGNOSTICS_REASONS,

@@ -159,7 +159,7 @@ export function peersOf(mesh: RunningMesh | undefined): Peer[] {
         roles: [...member.roles],
         tags: [...member.tags],
         path: mesh.pathTo(member.id),
-        via: null,
+        via: mesh.viaTo(member.id),
         rttMs: member.rttMs,
         epoch: newest?.epoch ?? null,
         rotatedAt: newest?.rotatedAt ?? newest?.establishedAt ?? null,

@@ -1,3 +1,4 @@
+import type { NetcheckReport } from './path-schemas.ts'
 import type {
   AddAuthorityInput,
   AuthorityRow,
@@ -63,6 +64,10 @@ export interface Control {
   /** One probe; never rejects for an unreachable peer (the reply carries the error). @throws KithError `peer-unknown`. */
   ping(peer: string, seq: number, signal: AbortSignal): Promise<PingReply>
   why(subject: string): Promise<Why>
+  /** How this machine stands towards the internet; measured now where asked for. @throws KithError `no-mesh`. */
+  netcheck(input: { measure: boolean }): Promise<NetcheckReport>
+  /** Looks for a direct way to a member now; nothing where it has one. @throws KithError `no-mesh`, `peer-unknown`. */
+  lookForDirect(peer: string): void
   /** Starts a key rotation with one peer (name or id), or with all. @throws KithError `no-mesh`, `peer-unknown`, `no-session`. */
   rotate(input: { peer?: string | undefined }): Rotated
   /**

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { WaysSchema } from './path-schemas.ts'
 
 /** A lower-case DNS label (RFC 1035 §2.3.1, digits allowed first as in RFC 1123 §2.1). */
 export const LabelSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, {
@@ -242,6 +243,8 @@ export const WhySchema = z.object({
   verdict: z.enum(['reachable', 'unreachable', 'denied']),
   path: z.enum(['direct', 'relay', 'local', 'none']),
   reasons: z.array(ReasonSchema),
+  /** Ways to the member, or to the provider of the service; null for this node itself. */
+  ways: WaysSchema.nullable(),
 })
 
 /** One line of `kith ping`. */
@@ -251,6 +254,10 @@ export const PingReplySchema = z.object({
   name: z.string(),
   rttMs: z.number().nullable(),
   path: z.enum(['direct', 'relay', 'none']),
+  /** Peer id of the relay the path goes through. */
+  via: z.string().nullable(),
+  /** Why there is no direct path, as far as it was tried; null over a direct one. */
+  notDirect: ReasonSchema.nullable(),
   error: z.object({ code: z.string(), text: z.string() }).nullable(),
 })
 
@@ -325,6 +332,8 @@ export const PingInputSchema = z.strictObject({
   peer: z.string().min(1).max(253),
   count: z.int().min(1).max(100_000).default(4),
   intervalMs: z.int().min(10).max(60_000).default(1000),
+  /** Look for a direct way now, whatever the pause since the last try. */
+  lookForDirect: z.boolean().default(false),
 })
 
 /** Body of `kith rotate`: a name or id, or nothing for all peers. */

@@ -6,6 +6,7 @@ import { VERSION } from '../version.ts'
 import { addAuthorityCommands } from './commands/authority.ts'
 import { addMemberCommands } from './commands/members.ts'
 import { addMeshCommands } from './commands/mesh.ts'
+import { addNetcheckCommand } from './commands/netcheck.ts'
 import { addOperationCommands } from './commands/operations.ts'
 import { addSecurityCommands } from './commands/security.ts'
 import { addServiceCommands } from './commands/services.ts'
@@ -29,6 +30,7 @@ export function createProgram(): Command {
   addMemberCommands(program)
   addAuthorityCommands(program)
   addViewCommands(program)
+  addNetcheckCommand(program)
   addSecurityCommands(program)
   addServiceCommands(program)
   addOperationCommands(program)

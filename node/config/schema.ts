@@ -39,6 +39,8 @@ export const ConfigSchema = z.strictObject({
   door: z.boolean(),
   /** Looks for members on the same network by multicast DNS, and lets them find this node; says nothing to others. */
   mdns: z.boolean(),
+  /** Asks the router for the mesh port, by PCP, NAT-PMP and UPnP. */
+  portmap: z.boolean(),
   /** Lets stock libp2p peers connect, for ping and identify: they have no certificates, so nothing else is open to them. */
   compat: z.boolean(),
   ui: z.strictObject({ enabled: z.boolean(), port }),
@@ -67,6 +69,7 @@ export const DEFAULT_CONFIG: Config = {
   relay: true,
   door: false,
   mdns: true,
+  portmap: true,
   compat: false,
   ui: { enabled: true, port: 4780 },
   dns: { port: 4753 },

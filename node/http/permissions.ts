@@ -14,6 +14,7 @@ export const PERMISSIONS = {
   'services.read': ALL,
   'events.read': ALL,
   'why.read': ALL,
+  'network.read': ALL,
   'config.read': OPERATORS,
   'services.write': OPERATORS,
   'peers.ping': OPERATORS,

@@ -1,16 +1,21 @@
 import { KithError } from '../../protocols/common/errors.ts'
 import type { ServiceEntry } from '../../protocols/naming/directory.ts'
 import { TunnelError } from '../../protocols/tunnel/errors.ts'
+import type { Ways } from '../api/path-schemas.ts'
 import type { Why } from '../api/schemas.ts'
 import { fixOf } from '../reasons.ts'
 import type { MeshView, ServiceMember } from './mesh-view.ts'
 import type { Reach } from './reach.ts'
+
+type Verdict = Omit<Why, 'ways'>
 
 /** What explaining needs to know of the connections. */
 export interface PathView {
   pathTo(peerId: string): 'direct' | 'relay' | 'none'
   /** Why the last dial failed, if it did. */
   lastFailure(peerId: string): { code: string; text: string; fix?: string } | undefined
+  /** Ways to the peer and what was tried. */
+  waysTo(peerId: string): Ways
   /** Round trip in ms; rejects with the reason. */
   probe(peerId: string): Promise<number>
 }
@@ -27,8 +32,14 @@ export async function explain(subject: string, mesh: MeshView, reach: Reach, pat
   } catch (error) {
     if (!(error instanceof TunnelError)) throw error
   }
-  if (entry !== undefined) return explainService(subject, entry, mesh, reach, paths)
-  if (member !== undefined) return explainMember(subject, member, paths)
+  // Whether it is reached is tried first: that may find or lose a way.
+  const peer = entry?.provider ?? member
+  const verdict =
+    entry !== undefined
+      ? await explainService(subject, entry, mesh, reach, paths)
+      : member !== undefined && (await explainMember(subject, member, paths))
+  if (verdict !== false && peer !== undefined)
+    return { ...verdict, ways: verdict.path === 'local' ? null : paths.waysTo(peer.id) }
   throw new TunnelError('service-unknown', `"${subject}" is neither a service nor a member of ${mesh.domain}`)
 }
 
@@ -38,7 +49,7 @@ async function explainService(
   mesh: MeshView,
   reach: Reach,
   paths: PathView,
-): Promise<Why> {
+): Promise<Verdict> {
   const isOwn = entry.provider.id === mesh.self.id
   try {
     await reach.check(entry)
@@ -66,7 +77,7 @@ async function explainService(
   }
 }
 
-async function explainMember(subject: string, member: ServiceMember, paths: PathView): Promise<Why> {
+async function explainMember(subject: string, member: ServiceMember, paths: PathView): Promise<Verdict> {
   if (member.self)
     return {
       subject,

@@ -1,6 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import type { Address } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { ipBytes } from '../../bootstrap/ip-bytes.ts'
+import type { Endpoint } from '../../protocols/traversal/endpoint.ts'
 
 /** What a registration record holds (protocols/registry). */
 const ANNOUNCED_MAX = 8
@@ -56,4 +58,11 @@ export function networkOf(ip: string): string {
   const missing =
     tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length
   return [...groups, ...Array.from({ length: missing }, () => '0')].slice(0, 4).join(':')
+}
+
+/** IP address and TCP port at the start of a multiaddr; undefined for any other. */
+export function endpointOf(address: string): Endpoint | undefined {
+  const ip = ipBytes(ipOf(address) ?? '')
+  const port = Number(/^\/ip[46]\/[^/]+\/tcp\/(\d{1,5})(\/|$)/.exec(address)?.[1])
+  return ip === undefined || !(port >= 1 && port <= 65_535) ? undefined : { ip, port }
 }

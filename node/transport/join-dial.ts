@@ -7,6 +7,9 @@ import { ChannelError } from '../../protocols/secure-channel/errors.ts'
 import { requestOverChannel, type ExchangeInit } from '../../protocols/secure-channel/exchange.ts'
 import { silentLogger } from './silent-logger.ts'
 
+/** To a door's answer to TCP. */
+const CONNECT_MS = 2500
+
 /**
  * Asks one question at the node of `address` (which must end in `/p2p/` and an Ed25519 peer id) and gives the reply. No libp2p
  * node is needed: a machine that joins has no membership yet. @throws ChannelError `peer-id-required`, `peer-id-unsupported`,
@@ -21,8 +24,12 @@ export async function dialExchange(
   const key = doorKey(address)
   let reply: Uint8Array | undefined
   let failure: unknown
+  // A firewall that swallows packets must leave time for the next door: one SYN retransmission fits.
+  const connecting = new AbortController()
+  const late = setTimeout(() => connecting.abort(new Error('the door did not answer in time')), CONNECT_MS)
   // libp2p's transport wants a Connection back; the exchange ends before there is one, so the upgrade always throws.
   const upgradeOutbound = async (connection: MultiaddrConnection): Promise<Connection> => {
+    clearTimeout(late)
     try {
       reply = await requestOverChannel(connection, init, key, request, signal)
     } catch (error) {
@@ -34,12 +41,15 @@ export async function dialExchange(
   }
   const transport = tcp()({ logger: silentLogger() })
   try {
-    await transport.dial(address, { signal, upgrader: { upgradeOutbound } as unknown as Upgrader })
+    const either = AbortSignal.any([signal, connecting.signal])
+    await transport.dial(address, { signal: either, upgrader: { upgradeOutbound } as unknown as Upgrader })
   } catch (cause) {
     if (reply !== undefined) return reply
     if (failure instanceof KithError) throw failure
     const text = cause instanceof Error ? cause.message : String(cause)
     throw new ChannelError('door-unreachable', `Cannot join at ${address.toString()}: ${text}`, { cause })
+  } finally {
+    clearTimeout(late)
   }
   throw new Error('the transport returned a connection that was never made')
 }

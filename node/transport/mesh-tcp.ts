@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import {
   serviceCapabilities,
   transportSymbol,
@@ -21,9 +22,12 @@ import { readOpening, type Opening } from '../../protocols/secure-channel/frames
 import { HandshakeBudget } from '../../protocols/secure-channel/handshake-budget.ts'
 import { HalfOpenConnections } from '../../protocols/secure-channel/half-open.ts'
 import { servedBy, type ServedProtocols } from '../../protocols/secure-channel/service.ts'
-import type { ChannelUpgrade, RawConnection, Secured } from '../../protocols/secure-channel/upgrade.ts'
+import type { ChannelUpgrade, RawConnection } from '../../protocols/secure-channel/upgrade.ts'
 import { networkOf } from './addresses.ts'
-import { socketTransport } from './socket-transport.ts'
+import { deadline } from './deadline.ts'
+import { withoutNegotiation } from './negotiated.ts'
+import type { ReadyConnections } from './ready-connections.ts'
+import { socketOf, socketTransport } from './socket-transport.ts'
 
 /** A first message is there within a round trip; whoever needs longer than this is broken or stalls. */
 const OPENING_TIMEOUT_MS = 5000
@@ -43,6 +47,15 @@ export interface MeshTcpInit {
   readonly steadyClock: Clock
   /** Lets stock libp2p peers in, by libp2p's own negotiation. Off by default: they have no certificates. */
   readonly compat: boolean
+  /** Makes connections of sockets and channels that stand already; is given what it needs of libp2p. */
+  readonly ready: ReadyConnections
+  /** Takes accepted sockets that speak about addresses instead of a handshake. */
+  readonly reflection: RawOpenings
+}
+
+/** Takes accepted sockets by their first bytes; false: not its own, the socket is untouched. */
+export interface RawOpenings {
+  serve(socket: Socket, first: Uint8Array): boolean
 }
 
 /**
@@ -67,7 +80,10 @@ class MeshTcp implements Transport {
     this.#init = init
     this.#budget = new HandshakeBudget(init.steadyClock)
     // libp2p gives every component to a transport; the types of @libp2p/tcp name those it uses.
-    this.#isServed = servedBy((components as { registrar?: ServedProtocols }).registrar)
+    const { registrar, upgrader } = components as { registrar?: ServedProtocols; upgrader?: Upgrader }
+    this.#isServed = servedBy(registrar)
+    if (upgrader === undefined) throw new Error('libp2p gave the transport no upgrader')
+    init.ready.bind({ upgrader, isServed: this.#isServed, logger: components.logger })
     this.#tcp = tcp({
       inboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
       outboundSocketInactivityTimeout: SOCKET_INACTIVITY_MS,
@@ -123,6 +139,7 @@ class MeshTcp implements Transport {
     const proved = this.#halfOpen.enter(network, (error) => connection.abort(error))
     try {
       const { opening, refund } = await this.#admitted(connection, options.signal, network)
+      if (opening.purpose === 'raw') return this.#serveRaw(connection, opening.message)
       if (opening.purpose === 'multistream') {
         connection.unshift(opening.message)
         return await upgrader.upgradeInbound(connection, options)
@@ -144,6 +161,14 @@ class MeshTcp implements Transport {
     } finally {
       proved()
     }
+  }
+
+  /** Somebody who was told a ticket over a secured connection asks from where it is seen; all others are strangers. */
+  #serveRaw(connection: MultiaddrConnection, first: Uint8Array): void {
+    const socket = socketOf(connection)
+    socket?.removeAllListeners('data')
+    if (socket !== undefined && this.#init.reflection.serve(socket, first)) return
+    connection.abort(new ChannelError('stranger-refused', 'It speaks about addresses without a ticket'))
   }
 
   /** The first message, if there is budget to look at it; whoever says anything else is cut without a byte. */
@@ -181,25 +206,11 @@ function rawConnection(
     stream: connection,
     transport: () => socketTransport(connection),
     signal,
+    place: { via: null, remote: connection.remoteAddr.toString(), isPunched: false },
     // Never on a direct connection: there all our nodes have our own.
     muxers: new Map(),
     isServed,
   }
-}
-
-/**
- * Tells libp2p that all is negotiated. Without a muxer it would negotiate one, in clear, on the raw connection.
- * @throws ChannelError `muxer-not-offered`
- */
-function withoutNegotiation({ remotePeer, muxer }: Secured): {
-  skipEncryption: true
-  skipProtection: true
-  remotePeer: Secured['remotePeer']
-  muxerFactory: NonNullable<Secured['muxer']>
-} {
-  if (muxer === undefined)
-    throw new ChannelError('muxer-not-offered', `${remotePeer.toString()} offers no multiplexer we have`)
-  return { skipEncryption: true, skipProtection: true, remotePeer, muxerFactory: muxer }
 }
 
 /** The upgrader with some of its methods replaced. */
@@ -218,20 +229,4 @@ function overridden(
     getConnectionEncrypters: () => upgrader.getConnectionEncrypters(),
     ...methods,
   }
-}
-
-/** A signal of its own that aborts with `parent` or after a time, and leaves nothing behind once it has ended. */
-function deadline(
-  parent: AbortSignal,
-  afterMs: number,
-): { signal: AbortSignal; end: () => void } & Disposable {
-  const controller = new AbortController()
-  const abort = (): void => controller.abort(parent.reason)
-  const timer = setTimeout(abort, afterMs)
-  parent.addEventListener('abort', abort)
-  const end = (): void => {
-    clearTimeout(timer)
-    parent.removeEventListener('abort', abort)
-  }
-  return { signal: controller.signal, end, [Symbol.dispose]: end }
 }

@@ -48,7 +48,7 @@ export function socketTransport(connection: MultiaddrConnection): ByteTransport 
 }
 
 /** The socket @libp2p/tcp keeps in its connection; not part of its types, so it is looked at before it is used. */
-function socketOf(connection: MultiaddrConnection): Socket | undefined {
+export function socketOf(connection: MultiaddrConnection): Socket | undefined {
   const { socket } = connection as { socket?: Partial<Socket> }
   return typeof socket?.cork === 'function' && typeof socket.removeAllListeners === 'function'
     ? (socket as Socket)

@@ -72,6 +72,11 @@ export class Mux {
     return this.#channels.values()
   }
 
+  /** How many channels are open, both sides'. */
+  get channelCount(): number {
+    return this.#channels.size
+  }
+
   /** Opens a channel; data may follow at once, no answer is waited for. @throws MuxError `mux-closed`, `too-many-channels`. */
   open(protocol: string): Channel {
     if (this.#isClosing || this.#failure !== undefined)

@@ -17,13 +17,14 @@ import { ChannelStream } from './stream.ts'
 /** Name of the multiplexer in a handshake. */
 export const MUX_PROTOCOL = '/kith/mux/1'
 
-/** Takes the channels of one protocol without libp2p in between; must not throw. */
-export type ChannelHandler = (channel: Channel, peerId: string) => void
+/** Takes the channels of one protocol without libp2p in between; must not throw. `via`: the relay the connection goes through. */
+export type ChannelHandler = (channel: Channel, peerId: string, via: string | null) => void
 
 /** The connection below a muxer. */
 export interface MuxConnection {
   readonly peerId: string
-  /** The end of the connection in order: what is written is sent. */
+  /** Peer id of the relay it goes through; null: direct. */
+  readonly via: string | null
   readonly log: Logger
 }
 
@@ -51,6 +52,8 @@ export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implement
   readonly #init: ChannelMuxerInit
   readonly #mux: Mux
   #early: ChannelStream[] = []
+  /** Bytes that came, for seeing whether the connection lives. */
+  receivedBytes = 0
 
   constructor(init: ChannelMuxerInit) {
     super()
@@ -69,6 +72,11 @@ export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implement
     return this.#mux.open(protocol)
   }
 
+  /** Channels that are no libp2p streams: what somebody uses the connection for. */
+  get bareChannels(): number {
+    return this.#mux.channelCount - this.streams.length
+  }
+
   // libp2p wants a promise; a protocol it did not name is negotiated inside the stream.
   createStream(options: CreateStreamOptions = {}): Promise<Stream> {
     try {
@@ -81,6 +89,7 @@ export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implement
   /** What came on the connection. */
   receive(bytes: Uint8Array): void {
     if (this.status === 'closed') return
+    this.receivedBytes += bytes.length
     try {
       this.#mux.receive(bytes)
     } catch (error) {
@@ -130,7 +139,8 @@ export class ChannelMuxer extends TypedEventEmitter<StreamMuxerEvents> implement
 
   #onChannel(channel: Channel): void {
     const handler = this.#init.handlers.get(channel.protocol)
-    if (handler !== undefined) return handler(channel, this.#init.connection.peerId)
+    if (handler !== undefined)
+      return handler(channel, this.#init.connection.peerId, this.#init.connection.via)
     // Without a name it is negotiated inside the stream, which accepts served protocols only.
     if (channel.protocol !== '' && !this.#init.isServed(channel.protocol)) return channel.reset()
     const stream = this.#add(channel, 'inbound')

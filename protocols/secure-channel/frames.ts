@@ -40,6 +40,8 @@ export type Opening =
   | { readonly purpose: Purpose; readonly message: Uint8Array }
   /** It speaks libp2p's negotiation; these are its first bytes. */
   | { readonly purpose: 'multistream'; readonly message: Uint8Array }
+  /** It speaks about addresses (`protocols/traversal`); these are its first bytes. */
+  | { readonly purpose: 'raw'; readonly message: Uint8Array }
 
 /**
  * Waits for the opening and first message of a connection. @throws ChannelError like `readFrame`, and `stranger-refused` at
@@ -48,7 +50,7 @@ export type Opening =
 export function readOpening(stream: MessageStream, signal: AbortSignal | undefined): Promise<Opening> {
   return collect(stream, signal, (collected) => {
     const purpose = decodeOpening(collected)
-    if (purpose === 'multistream') return { purpose, message: collected }
+    if (purpose === 'multistream' || purpose === 'raw') return { purpose, message: collected }
     if (purpose === undefined) return undefined
     const message = frameAt(collected, OPENING_BYTES)
     return message === undefined ? undefined : { purpose, message }

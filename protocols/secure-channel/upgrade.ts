@@ -3,7 +3,7 @@ import type { MessageStream, PeerId, StreamMuxer, StreamMuxerFactory } from '@li
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { KithError } from '../common/errors.ts'
 import type { Clock, EmitEvent, Timers } from '../common/ports.ts'
-import type { MuxRegistry } from '../mux/registry.ts'
+import type { ConnectionPlace, MuxRegistry } from '../mux/registry.ts'
 import { ChannelMuxer, MUX_PROTOCOL } from '../mux/service.ts'
 import { suiteByName, type CipherSuite, type SuiteName } from '../noise-ik/suite.ts'
 import { FirstMessageGuard } from '../replay/machine.ts'
@@ -65,6 +65,8 @@ export interface RawConnection {
   readonly stream: MessageStream
   /** Takes the raw connection over once the handshake is done. */
   readonly transport: () => ByteTransport
+  /** How it leads to the other side; direct unless given. */
+  readonly place?: Omit<ConnectionPlace, 'dialled'>
   /** Where the other side is, for events of inbound failures. */
   readonly from?: string
   readonly signal?: AbortSignal | undefined
@@ -346,9 +348,10 @@ export class ChannelUpgrade {
     const { muxes, clock, steadyClock = clock } = this.#init
     if (muxes === undefined) throw new Error('a muxer was chosen that was not offered')
     const peerId = remotePeer.toString()
+    const place = { ...(raw.place ?? { via: null, remote: '', isPunched: false }), dialled: initiator }
     const listed: { remove?: () => void } = {}
     const muxer = new ChannelMuxer({
-      connection: { peerId, log: raw.stream.log.newScope('mux') },
+      connection: { peerId, via: place.via, log: raw.stream.log.newScope('mux') },
       initiator,
       send: (bytes, late) => link.send(bytes, late),
       isWritable: () => link.isWritable,
@@ -359,7 +362,10 @@ export class ChannelUpgrade {
       onClosed: () => listed.remove?.(),
       onFailed: (error) => link.fail(asKithError(error).code, error),
     })
-    listed.remove = muxes.add(peerId, muxer)
+    listed.remove = muxes.add(peerId, muxer, place, {
+      close: () => closeOrAbort(raw.stream),
+      cut: (error) => raw.stream.abort(error),
+    })
     link.use({
       onData: (bytes) => muxer.receive(bytes),
       onDrain: () => muxer.drained(),
@@ -397,4 +403,9 @@ function closeInOrder(raw: MessageStream, link: SecureLink, stream: SecureStream
     link.finish()
     await close(options)
   }
+}
+
+/** Streams get no time to end: whoever closes a connection so has none on it, or wants them cut. */
+function closeOrAbort(raw: MessageStream): void {
+  raw.close().catch((error: unknown) => raw.abort(error as Error))
 }

@@ -15,6 +15,8 @@ export const OPENING_BYTES = 2
 const OPENING_MARK = 0x4b
 /** First byte of libp2p's negotiation: the length of its greeting. */
 const MULTISTREAM_MARK = 0x13
+/** First byte of the openings of `protocols/traversal`, which are no handshakes: `kithrefl`, `kithprob`. */
+const RAW_MARK = 0x6b
 
 /** The first bytes of a connection for `purpose`. */
 export function encodeOpening(purpose: Purpose): Uint8Array {
@@ -25,10 +27,11 @@ export function encodeOpening(purpose: Purpose): Uint8Array {
  * What a connection is for, by its first bytes; undefined when more are needed. @throws ChannelError `stranger-refused` at the
  * first byte that fits nothing.
  */
-export function decodeOpening(bytes: Uint8Array): Purpose | 'multistream' | undefined {
+export function decodeOpening(bytes: Uint8Array): Purpose | 'multistream' | 'raw' | undefined {
   const [mark, number] = bytes
   if (mark === undefined) return undefined
   if (mark === MULTISTREAM_MARK) return 'multistream'
+  if (mark === RAW_MARK) return 'raw'
   if (mark !== OPENING_MARK) throw new ChannelError('stranger-refused', `The first byte is ${mark}`)
   if (number === undefined) return undefined
   if (number === PURPOSES.member) return 'member'

@@ -130,9 +130,29 @@ export const TRAVERSAL_REASONS = {
     summary: 'A port of well-known services (below 1024) was not dialled for a direct connection.',
     fix: 'None needed.',
   },
+  'reflect-relayed': {
+    summary: 'A member that is asked over a relay cannot say from where it sees this node.',
+    fix: 'None needed: a member that can be dialled is asked instead.',
+  },
+  'reflect-flood': {
+    summary: 'A member was asked too often to connect back.',
+    fix: 'Nothing to do: it can be asked again after ten minutes.',
+  },
+  'punch-busy': {
+    summary: 'Another direct connection to the same node, or as many as fit at once, are being tried.',
+    fix: 'Nothing to do: the direct way is tried again later.',
+  },
   'candidate-limit': {
     summary: 'The other node names more addresses than are tried.',
     fix: 'None needed.',
+  },
+  'endpoint-refused': {
+    summary: 'An address the other node announced refused the connection.',
+    fix: 'Nothing to do where a router stands in between; otherwise see whether the node listens there.',
+  },
+  'endpoint-silent': {
+    summary: 'An address the other node announced did not answer, or not as that node.',
+    fix: 'Forward the mesh port on its router, or let a firewall there pass it.',
   },
   'path-relay-up': {
     summary: 'A relay carries the data.',

@@ -91,3 +91,40 @@ export const DIRECT_LASTING_MS = 60_000
 
 /** All candidates in turn, a punch among them; a try that says nothing for so long counts as failed. */
 export const TRY_MS = 90_000
+
+/** Tickets given at once: two reflections of two ports. */
+export const TICKETS_MAX = 4
+
+/** Random, and as hard to guess as a nonce. */
+export const TICKET_BYTES = 16
+
+/** From ticket to the raw connection that shows it: two SYN retransmissions and a slow relay lie in between. */
+export const TICKET_MS = 30_000
+
+/** Tickets a peer holds; more push out its own oldest ones. */
+export const TICKETS_PER_PEER_MAX = 16
+
+/** Tickets remembered of all peers; the oldest go first. */
+export const TICKETS_HELD_MAX = 4_096
+
+/** A reflection that is kept open, so that the mapping stays while the attempt goes on. Longer than an attempt lasts. */
+export const REFLECTION_HELD_MS = 30_000
+
+/** Reflections kept open at once; the oldest goes first. */
+export const REFLECTIONS_MAX = 512
+
+/** The second port of a reflector closes when nobody has asked for it for so long. */
+export const EXTRA_PORT_IDLE_MS = 60_000
+
+/** A member that was asked to connect back gives up after this: two SYNs, and the echo. */
+export const REACH_MS = 3_000
+
+/** Connecting back for one peer, in ten minutes: some ten runs of `kith netcheck`. */
+export const REACHES_PER_PEER_MAX = 40
+export const REACHES_WINDOW_MS = 600_000
+
+/** Connecting back at once, for all peers. */
+export const REACHES_AT_ONCE_MAX = 32
+
+/** Longest question or answer of a reflector: `TICKETS_MAX` tickets have 81 bytes. */
+export const REFLECT_MESSAGE_BYTES_MAX = 128

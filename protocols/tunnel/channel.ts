@@ -1,10 +1,11 @@
-import { concat, equalBytes } from '../common/bytes.ts'
+import { equalBytes } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
+import { firstFrame, FirstFrameReader } from '../common/first-frame.ts'
 import type { Timers } from '../common/ports.ts'
 import { keptFew, type ByteChannel, type ChannelUser } from '../mux/channel.ts'
 import { isTunnelReason, TunnelError, type TunnelReason } from './errors.ts'
 import { ACCEPT_DELAY_MS, OPEN_BYTES_MAX, OPEN_TIMEOUT_MS } from './limits.ts'
-import { frame, OpenedFormat, openFrame, readOpen } from './wire.ts'
+import { OpenedFormat, openFrame, readOpen } from './wire.ts'
 
 /**
  * Consumer's side: asks for a service over a fresh channel. Bytes may be sent at once, behind the request; a refusal comes as
@@ -46,7 +47,7 @@ class RequestedChannel implements ByteChannel {
         `The provider of "${this.#service}" did not answer within ${OPEN_TIMEOUT_MS / 1000} s`,
       ),
     )
-    const reader = new FrameReader()
+    const reader = new FirstFrameReader('Tunnel frame', OPEN_BYTES_MAX)
     this.#channel.use({
       onData: (bytes) => {
         try {
@@ -109,7 +110,7 @@ export interface RequestUser {
 
 /** Provider's side: reads the request from a fresh channel. */
 export function readServiceRequest(channel: ByteChannel, timers: Timers, user: RequestUser): void {
-  const reader = new FrameReader()
+  const reader = new FirstFrameReader('Tunnel frame', OPEN_BYTES_MAX)
   let waiting: Uint8Array[] = []
   let isRead = false
   const fail = (error: Error): void => {
@@ -148,7 +149,7 @@ export function readServiceRequest(channel: ByteChannel, timers: Timers, user: R
 }
 
 function refuse(channel: ByteChannel, timers: Timers, code: TunnelReason, text: string): void {
-  channel.write(frame(OpenedFormat.encode({ ok: false, code, text: text.slice(0, 512) })))
+  channel.write(firstFrame(OpenedFormat.encode({ ok: false, code, text: text.slice(0, 512) })))
   channel.end()
   // What still comes is neither kept nor allowed again, and a consumer that stays is cut.
   const cancel = timers.after(OPEN_TIMEOUT_MS, () => channel.reset())
@@ -156,7 +157,7 @@ function refuse(channel: ByteChannel, timers: Timers, code: TunnelReason, text: 
 }
 
 const YES = OpenedFormat.encode({ ok: true, code: '', text: '' })
-const ACCEPTED = frame(YES)
+const ACCEPTED = firstFrame(YES)
 
 /**
  * An accepted channel. Its answer leaves together with the first bytes, which follow at once in most protocols; where they do
@@ -204,25 +205,5 @@ class AcceptedChannel implements ByteChannel {
     this.#isAnswered = true
     this.#cancel()
     this.#channel.write(ACCEPTED)
-  }
-}
-
-/** Collects the first frame of a channel: length u16 | body. */
-class FrameReader {
-  #bytes: Uint8Array = new Uint8Array(0)
-
-  /** The frame and what is behind it, once it is whole. @throws MalformedError when it is too long. */
-  push(
-    chunk: Uint8Array,
-  ): { readonly body: Uint8Array; readonly rest: Uint8Array; readonly frameBytes: number } | undefined {
-    const bytes = this.#bytes.length === 0 ? chunk : concat(this.#bytes, chunk)
-    this.#bytes = bytes
-    if (bytes.length < 2) return undefined
-    const length = (bytes[0] ?? 0) * 256 + (bytes[1] ?? 0)
-    if (length > OPEN_BYTES_MAX)
-      throw new MalformedError(`Tunnel frame of ${length} bytes, the limit is ${OPEN_BYTES_MAX}`)
-    const frameBytes = 2 + length
-    if (bytes.length < frameBytes) return undefined
-    return { body: bytes.subarray(2, frameBytes), rest: bytes.subarray(frameBytes), frameBytes }
   }
 }

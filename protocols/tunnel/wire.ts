@@ -1,3 +1,4 @@
+import { firstFrame } from '../common/first-frame.ts'
 import { cborFormat, row, z } from '../common/format.ts'
 import { OPEN_BYTES_MAX, OPENS_REMEMBERED_MAX } from './limits.ts'
 
@@ -15,21 +16,13 @@ export const OpenedFormat = cborFormat(
   OPEN_BYTES_MAX,
 )
 
-/** Puts the two length bytes in front. */
-export function frame(body: Uint8Array): Uint8Array {
-  const out = new Uint8Array(2 + body.length)
-  new DataView(out.buffer).setUint16(0, body.length)
-  out.set(body, 2)
-  return out
-}
-
 /** Frames that were made, by service, and services that were read, by frame: the same few are asked for again and again. */
 const made = new Map<string, Uint8Array>()
 const read = new Map<string, string>()
 
 /** The whole OPEN frame for a service; not to be changed. */
 export function openFrame(service: string): Uint8Array {
-  return remembered(made, service, () => frame(OpenFormat.encode({ version: 1, service })))
+  return remembered(made, service, () => firstFrame(OpenFormat.encode({ version: 1, service })))
 }
 
 /** The service an OPEN body asks for. @throws MalformedError */

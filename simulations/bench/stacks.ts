@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { steadyClock, systemClock, systemRandom, systemTimers } from '../../node/system-ports.ts'
 import { startLibp2p } from '../../node/transport/libp2p.ts'
+import { ReadyConnections } from '../../node/transport/ready-connections.ts'
 import type { MeshNode } from '../../node/transport/mesh-node.ts'
 import { id8Of } from '../../protocols/admission/root.ts'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
@@ -170,7 +171,15 @@ async function startNode(side: Side, listen: string[]): Promise<{ node: MeshNode
     id8: id8Of(MESH_ID),
     listen,
     announce: [],
-    tcp: { upgrade, door, emit, steadyClock, compat: false },
+    tcp: {
+      upgrade,
+      door,
+      emit,
+      steadyClock,
+      compat: false,
+      ready: new ReadyConnections(upgrade, steadyClock, emit),
+      reflection: { serve: () => false },
+    },
     encrypters: [secureChannel(channel, upgrade)],
   })
   return { node, muxes }

@@ -72,6 +72,11 @@ export class Internet {
     return this.#site(site).plan.edge
   }
 
+  /** The machine the site's hosts have as their gateway; behind a carrier it is not the edge. */
+  router(site: string): string {
+    return this.#site(site).plan.router
+  }
+
   /** The site's address on the internet. */
   address(site: string): string {
     return publicAddress(this.#site(site).number)

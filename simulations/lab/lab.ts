@@ -91,10 +91,12 @@ export class Lab {
     args: readonly string[],
     options: RunOptions = {},
   ): Program {
+    // Outside all namespaces there may be a real router, whose ports are none of ours.
+    const quiet = machine === undefined ? { KITH_PORTMAP: 'false' } : {}
     const program = startProgram(
       this.#commandLine(machine, [command, ...args]),
       this.directory,
-      options,
+      { ...options, env: { ...quiet, ...options.env } },
       (ended) => this.#programs.delete(ended),
     )
     this.#programs.add(program)

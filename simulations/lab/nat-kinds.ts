@@ -73,6 +73,23 @@ function remembering({ wan, wanAddress, lan, lanNetwork }: NatPlace, by: '' | 'i
 `
 }
 
+/** Chains where Debian's miniupnpd keeps its rules; it looks for them by these names and makes none itself. */
+const MINIUPNPD_CHAINS = `table inet filter {
+  chain miniupnpd { }
+  chain prerouting_miniupnpd { }
+  chain postrouting_miniupnpd { }
+  chain forward { type filter hook forward priority filter;
+    jump miniupnpd
+  }
+  chain prerouting { type nat hook prerouting priority dstnat;
+    jump prerouting_miniupnpd
+  }
+  chain postrouting { type nat hook postrouting priority srcnat;
+    jump postrouting_miniupnpd
+  }
+}
+`
+
 const same = (behaviour: NatBehaviour) => ({ udp: behaviour, tcp: behaviour })
 const portRestricted: NatBehaviour = {
   mapping: 'endpoint-independent',
@@ -104,6 +121,12 @@ export const NAT_KINDS = {
     ...same({ ...portRestricted, keepsPort: false }),
     rules: (place) =>
       closed(place) + source(place, `meta l4proto { tcp, udp } masquerade to ${MAPPED_PORTS}`),
+  },
+  upnp: {
+    about:
+      'Port-restricted, and opens ports for hosts that ask: miniupnpd, once it is started on the router.',
+    ...same(portRestricted),
+    rules: (place) => closed(place) + source(place, 'masquerade') + MINIUPNPD_CHAINS,
   },
   symmetric: {
     about: 'Another random outside port for each endpoint sent to.',

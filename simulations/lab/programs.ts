@@ -42,6 +42,7 @@ const DAEMON_PACKAGES = [
   'libapparmor1',
   'libexpat1',
   'libgdbm6',
+  'miniupnpd-nftables',
 ]
 
 const root = join(import.meta.dirname, '..', '..')

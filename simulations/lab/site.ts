@@ -1,7 +1,12 @@
 import { NAT_KINDS, type NatKind, type NatPlace } from './nat-kinds.ts'
 
+/** Homes behind a port-restricted carrier, which all of them share an address of. */
+const CARRIED = { cgnat: 'port-restricted', 'upnp-behind-carrier': 'upnp' } as const satisfies Readonly<
+  Record<string, keyof typeof NAT_KINDS>
+>
+
 /** What stands between a site's hosts and the internet. `cgnat`: a port-restricted home behind a port-restricted carrier. */
-export type SiteKind = 'open' | 'cgnat' | keyof typeof NAT_KINDS
+export type SiteKind = 'open' | keyof typeof CARRIED | keyof typeof NAT_KINDS
 
 /** One place: a machine on the internet itself, or a router with machines behind it. */
 export interface SiteSpec {
@@ -30,6 +35,8 @@ export interface End {
 export interface SitePlan {
   /** The machine that has the internet's device, named `wan`. */
   readonly edge: string
+  /** The machine the hosts have as their gateway: the edge, but behind a carrier the home's own; `open`: the host. */
+  readonly router: string
   /** Machines programs run on. */
   readonly hosts: readonly string[]
   readonly machines: readonly Machine[]
@@ -54,8 +61,14 @@ export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): S
   const wan = publicAddress(number)
   const online = [`addr add ${wan}/32 dev wan`, 'link set wan up', 'route add default dev wan']
   if (kind === 'open')
-    return { edge: name, hosts: [name], machines: [{ name, ip: online, rules: null }], cables: [] }
-  if (kind === 'cgnat') {
+    return {
+      edge: name,
+      router: name,
+      hosts: [name],
+      machines: [{ name, ip: online, rules: null }],
+      cables: [],
+    }
+  if (kind === 'cgnat' || kind === 'upnp-behind-carrier') {
     const carrier = planHome(`${name}-carrier`, [`${name}-router`], CARRIER, online, wan, 'port-restricted')
     const home = planHome(
       `${name}-router`,
@@ -63,7 +76,7 @@ export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): S
       HOME,
       lanSide(CARRIER, 2, 'wan'),
       `${CARRIER}.2`,
-      'port-restricted',
+      CARRIED[kind],
     )
     // Of the carrier's plan everything but its customer, which is the home's router.
     const machines = [...carrier.machines.filter(({ name: each }) => each === carrier.edge), ...home.machines]
@@ -71,7 +84,13 @@ export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): S
       { machine: carrier.edge, device: 'lan0' },
       { machine: home.edge, device: 'wan' },
     ] as const
-    return { edge: carrier.edge, hosts: home.hosts, machines, cables: [cable, ...home.cables] }
+    return {
+      edge: carrier.edge,
+      router: home.edge,
+      hosts: home.hosts,
+      machines,
+      cables: [cable, ...home.cables],
+    }
   }
   // A mere firewall does not translate: its hosts have addresses of the internet.
   const network = kind === 'firewall' ? `11.0.${number}` : HOME
@@ -108,6 +127,7 @@ function planHome(
   const hosts = names.map((name, i) => ({ name, ip: lanSide(network, first + 1 + i, 'eth0'), rules: null }))
   return {
     edge: router,
+    router,
     hosts: names,
     machines: [{ name: router, ip: [...lan, ...online], rules: nat.rules(place) }, ...hosts],
     cables: names.map((name, i) => [

@@ -60,11 +60,15 @@ story('a newcomer joins through a member that can neither read nor grant what it
   t.is(ready.node.name, 'c')
   t.is(ready.mesh?.domain, 'home.internal')
   await Promise.all([a, b, c].map((node) => node.untilAlive(2)))
-  t.is((await a.peer('c'))?.path, 'none', 'c and a have no way to each other yet')
   t.is((await b.peer('c'))?.path, 'direct')
+  const far = await until('c and a to speak through b', async () => {
+    const peer = await a.peer('c')
+    return peer?.path === 'relay' ? peer : undefined
+  })
+  t.is(far.via, (await b.status()).node.id)
 })
 
-story('services of a neighbour open, those beyond it say that there is no way', async (t) => {
+story('services of a neighbour open, and those beyond it through it, unless it does not relay', async (t) => {
   const site = lab.folder('site')
   lab.file('site/index.html', 'hello from the middle')
   await b.json('publish', 'middle', site)
@@ -74,10 +78,22 @@ story('services of a neighbour open, those beyond it say that there is no way', 
   const middle = await until('c to see middle', () => find('middle'))
   const { stdout } = await lab.run('c', 'curl', ['-sS', middle.localUrl ?? ''])
   t.is(stdout, 'hello from the middle')
-  await until('c to see far', () => find('far'))
-  const why = await c.json<Why>('why', 'far')
-  t.is(why.verdict, 'unreachable')
+  const far = await until('c to see far', () => find('far'))
+  const opened = await lab.run('c', 'curl', ['-sS', far.localUrl ?? ''])
+  t.is(opened.stdout, 'hello from the middle')
+  t.is((await c.json<Why>('why', 'far')).path, 'relay')
+
+  await b.stop()
+  await b.up('--no-ui', '--no-relay')
+  await Promise.all([a.untilAlive(2), c.untilAlive(2)])
+  const why = await until('c to find no way', async () => {
+    const answer = await c.json<Why>('why', 'far')
+    return answer.verdict === 'unreachable' ? answer : undefined
+  })
   t.is(why.reasons[0]?.code, 'peer-unreachable')
+  await b.stop()
+  await b.up('--no-ui')
+  await Promise.all([a.untilAlive(2), c.untilAlive(2)])
 })
 
 story(`of ${RIVALS} machines that bring one single-use invite at once, exactly one gets in`, async (t) => {

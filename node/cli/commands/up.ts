@@ -21,6 +21,7 @@ interface UpOptions {
   gateway?: string
   privileged?: true
   mdns: boolean
+  portmap: boolean
 }
 
 /** The mesh `npm start` founds when there is none and no other wish. */
@@ -57,6 +58,7 @@ function describe(command: Command): Command {
     .option('--gateway <addr>', 'address of the gateway; beyond loopback it serves the LAN')
     .option('--privileged', 'also listen on 53, 80 and 443')
     .option('--no-mdns', 'no LAN discovery')
+    .option('--no-portmap', 'do not ask the router for the mesh port')
 }
 
 async function up(
@@ -126,6 +128,7 @@ function flagsOf(options: UpOptions): FlatConfig {
   if (options.role.length > 0) flags['roles'] = options.role
   if (!options.relay) flags['relay'] = false
   if (!options.mdns) flags['mdns'] = false
+  if (!options.portmap) flags['portmap'] = false
   if (options.ui === false) flags['ui.enabled'] = false
   else if (typeof options.ui === 'number') flags['ui.port'] = options.ui
   set('door', options.door)

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { Ways } from '../../api/path-schemas.ts'
 import type { Peer, PingReply, Service, Status, Why } from '../../api/schemas.ts'
 import { contextOf, type Context } from '../context.ts'
 import { AnsweredError } from '../errors.ts'
@@ -75,7 +76,7 @@ async function ping(
   const enough = new AbortController()
   let answered = 0
   let last: PingReply | undefined
-  const request = { peer, count, intervalMs: PING_INTERVAL_MS }
+  const request = { peer, count, intervalMs: PING_INTERVAL_MS, lookForDirect: untilDirect }
   for await (const reply of client.stream<PingReply>(
     'POST',
     '/ping',
@@ -85,8 +86,11 @@ async function ping(
     last = reply
     if (reply.rttMs !== null) answered += 1
     out.show(reply, () => pingText(reply))
-    if (untilDirect && reply.path === 'direct') enough.abort()
+    // It is null while a direct way is looked for, which the first ping began.
+    if (untilDirect && (reply.path === 'direct' || reply.notDirect !== null)) enough.abort()
   }
+  if (untilDirect && last?.path === 'relay' && last.notDirect !== null)
+    throw new AnsweredError(last.notDirect.code, last.notDirect.text, last.notDirect.fix)
   if (answered === 0 && last !== undefined && last.error !== null)
     throw new AnsweredError(last.error.code, last.error.text, '')
 }
@@ -94,7 +98,8 @@ async function ping(
 function pingText(reply: PingReply): string {
   if (reply.error !== null)
     return `${reply.seq}: no reply from ${reply.name}: ${reply.error.text} [${reply.error.code}]`
-  return `${reply.seq}: ${reply.name} in ${reply.rttMs?.toFixed(1)} ms, path ${reply.path}`
+  const via = reply.via === null ? '' : ` via ${reply.via}`
+  return `${reply.seq}: ${reply.name} in ${reply.rttMs?.toFixed(1)} ms, path ${reply.path}${via}`
 }
 
 function statusText(status: Status): string {
@@ -151,9 +156,29 @@ function servicesText(services: readonly Service[]): string {
   return table(['NAME', 'PROTO', 'PROVIDER', 'ALLOWED', 'OPEN AT'], rows)
 }
 
+function waysText({ path, via, notDirect, tried, since }: Ways): string[] {
+  const forText = formatDuration(Math.max(0, Date.now() - since))
+  const rows = tried.map(({ way, endpoint, outcome, at, tookMs, reason }) => [
+    way,
+    endpoint ?? '-',
+    outcome,
+    tookMs === null ? '-' : `${tookMs} ms`,
+    `${formatDuration(Math.max(0, Date.now() - at))} ago`,
+    reason?.code ?? '-',
+  ])
+  return [
+    `  path: ${path.text} [${path.code}]${via === null ? '' : ` via ${via}`}, for ${forText}`,
+    ...(notDirect === null
+      ? []
+      : [`  not direct: ${notDirect.text} [${notDirect.code}]\n    ${notDirect.fix}`]),
+    ...(rows.length === 0 ? [] : [table(['WAY', 'ENDPOINT', 'OUTCOME', 'TOOK', 'WHEN', 'REASON'], rows)]),
+  ]
+}
+
 function whyText(why: Why): string {
   return [
     `${why.subject}: ${why.verdict}${why.path === 'none' ? '' : ` (${why.path})`}`,
     ...why.reasons.map(({ code, text, fix }) => `  ${code}: ${text}${fix === '' ? '' : `\n    ${fix}`}`),
+    ...(why.ways === null ? [] : waysText(why.ways)),
   ].join('\n')
 }

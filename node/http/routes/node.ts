@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { NetcheckQuerySchema, NetcheckSchema } from '../../api/path-schemas.ts'
 import {
   ConfigEntrySchema,
   FoundInputSchema,
@@ -34,6 +35,14 @@ export const nodeRoutes = [
     params: z.strictObject({ subject: z.string().min(1).max(253) }),
     answer: WhySchema,
     handler: ({ params }, { control }) => control.why(params.subject),
+  }),
+  defineRoute({
+    method: 'GET',
+    path: '/api/v1/netcheck',
+    permission: 'network.read',
+    query: NetcheckQuerySchema,
+    answer: NetcheckSchema,
+    handler: ({ query }, { control }) => control.netcheck({ measure: query.measure !== undefined }),
   }),
   defineRoute({
     method: 'POST',

@@ -36,6 +36,7 @@ export const peerRoutes = [
     answer: PingReplySchema,
     async handler({ body }, { control, signal }) {
       // The first probe runs before any byte is sent, so that an unknown peer is a plain error.
+      if (body.lookForDirect) control.lookForDirect(body.peer)
       const first = await control.ping(body.peer, 1, signal)
       return new Lines(pings(control, body, first, signal))
     },

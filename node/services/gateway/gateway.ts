@@ -34,7 +34,7 @@ export interface GatewayInit {
 
 /** Starts nothing: connections are handed to `serve`. */
 export function createGateway({ reach, domain, localLabel, emit }: GatewayInit): Gateway {
-  const proxy = createHttpProxy(reach)
+  const proxy = createHttpProxy(reach, emit)
 
   /** The service, or why this request gets none. */
   const decide = (request: IncomingMessage): ServiceEntry | GatewayProblem => {

@@ -9,10 +9,12 @@ import {
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { KithError } from '../../../protocols/common/errors.ts'
+import type { EmitEvent } from '../../../protocols/common/ports.ts'
 import type { ServiceEntry } from '../../../protocols/naming/directory.ts'
 import { TUNNEL_REASONS, type TunnelReason } from '../../../protocols/tunnel/errors.ts'
 import type { Reach } from '../reach.ts'
 import { problemBytes, sendProblem, type GatewayProblem } from './error-page.ts'
+import { resumable, sendBody } from './resume.ts'
 
 /** Idle connections kept to each service, and for how long: a page load's worth, shorter than common server time-outs. */
 const IDLE_CONNECTIONS_PER_SERVICE = 8
@@ -91,11 +93,15 @@ class TunnelAgent extends Agent {
 const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'channel-reset', 'mux-closed'])
 const idleTimers = new WeakMap<Duplex, NodeJS.Timeout>()
 
-/** @param reach opens what the gateway decided upon. */
-export function createHttpProxy(reach: Reach): HttpProxy {
+/** @param reach opens what the gateway decided upon. @param emit told of downloads that went on after their way had broken. */
+export function createHttpProxy(reach: Reach, emit: EmitEvent): HttpProxy {
   const agent = new TunnelAgent((entry) => reach.openStream(entry))
 
-  const send = (request: IncomingMessage, entry: ServiceEntry): ClientRequest => {
+  const send = (
+    request: IncomingMessage,
+    entry: ServiceEntry,
+    more: readonly [name: string, value: string][] = [],
+  ): ClientRequest => {
     const options: RequestOptions & { entry: ServiceEntry } = {
       agent,
       // Names the pool, by key and not by a name that two members may have. The Host header is passed on as the client sent it.
@@ -104,7 +110,7 @@ export function createHttpProxy(reach: Reach): HttpProxy {
       method: request.method ?? 'GET',
       path: request.url ?? '/',
       setHost: false,
-      headers: requestHeaders(request),
+      headers: [...requestHeaders(request), ...more.flat()],
     }
     return httpRequest(options)
   }
@@ -149,6 +155,20 @@ export function createHttpProxy(reach: Reach): HttpProxy {
       ...traceHeader(),
     ])
     response.flushHeaders() // Server-sent events: the client must see the head before the first event.
+    const rest = resumable(request, incoming)
+    if (rest !== null) {
+      const again = (more: readonly [name: string, value: string][]): Promise<IncomingMessage> =>
+        answerTo(send(request, entry, more), response)
+      await sendBody(incoming, response, rest, again, (fromByte) =>
+        emit({
+          kind: 'download.resumed',
+          severity: 'info',
+          peer: entry.provider.id,
+          fields: { service: entry.service.name, fromByte },
+        }),
+      ).catch(() => response.destroy())
+      return
+    }
     await pipeline(incoming, response).catch(() => response.destroy()) // either side broke off: the client sees a cut body, as it should
   }
 
@@ -177,6 +197,23 @@ export function createHttpProxy(reach: Reach): HttpProxy {
     },
     close: () => agent.destroy(),
   }
+}
+
+/** Sends a request without a body and waits for its answer; given up when the client leaves. */
+function answerTo(outgoing: ClientRequest, response: ServerResponse): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const left = (): void => void outgoing.destroy()
+    response.once('close', left)
+    outgoing.once('response', (incoming) => {
+      response.off('close', left)
+      resolve(incoming)
+    })
+    outgoing.on('error', (error) => {
+      response.off('close', left)
+      reject(error)
+    })
+    outgoing.end()
+  })
 }
 
 /** The gateway's answer to a failure on the way. */

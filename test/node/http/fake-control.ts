@@ -188,7 +188,16 @@ export class FakeControl implements Control {
     this.calls.push(['ping', seq])
     const found = this.peersNow.find((one) => one.name === peer || one.id === peer)
     if (!found) throw new KithError('peer-unknown', `No peer is called ${peer}.`)
-    return { seq, peer: found.id, name: found.name, rttMs: 3.2, path: 'direct', error: null }
+    return {
+      seq,
+      peer: found.id,
+      name: found.name,
+      rttMs: 3.2,
+      path: 'direct',
+      via: null,
+      notDirect: null,
+      error: null,
+    }
   }
 
   async why(subject: string): ReturnType<Control['why']> {
@@ -200,7 +209,42 @@ export class FakeControl implements Control {
         fix: 'Forward TCP 4701 on one router.',
       },
     ]
-    return { subject, verdict: 'reachable', path: 'relay', reasons }
+    const ways = {
+      via: PEER_IDS[0]!,
+      path: { code: 'path-relay-up', text: 'A relay carries the data.', fix: '' },
+      since: Date.now() - 60_000,
+      notDirect: reasons[0]!,
+      tried: [],
+      relays: [PEER_IDS[0]!],
+    }
+    return { subject, verdict: 'reachable', path: 'relay', reasons, ways }
+  }
+
+  async netcheck(input: Parameters<Control['netcheck']>[0]): ReturnType<Control['netcheck']> {
+    this.calls.push(['netcheck', input])
+    const double = { code: 'nat-double', text: 'The router stands behind another NAT.', fix: 'Bridge it.' }
+    return {
+      nat: {
+        mapping: 'endpoint-independent',
+        filtering: 'address-and-port-dependent',
+        keepsPort: true,
+        hairpins: null,
+        unknown: [{ part: 'hairpins', code: 'nat-not-probed', text: 'Nobody has tried yet.', fix: '' }],
+        hints: [double],
+      },
+      dialable: false,
+      views: [{ peer: PEER_IDS[0]!, name: 'attic', asked: '52.0.0.9:4701', seen: '52.0.0.7:40001' }],
+      silent: [],
+      portMapping: { method: null, outside: null, expires: null, reason: null },
+      needsRelays: true,
+      relays: [{ peer: PEER_IDS[0]!, name: 'attic', rttMs: 12.5, held: true }],
+      carries: { reservations: 0, circuits: 0, bytesPerSecond: 0, bytes: 0 },
+      measuredAt: Date.now() - 5000,
+    }
+  }
+
+  lookForDirect(peer: string): void {
+    this.calls.push(['lookForDirect', peer])
   }
 
   async events(filter: Parameters<Control['events']>[0]): Promise<LogEvent[]> {

@@ -29,6 +29,7 @@ async function node() {
   const mesh = {
     membership: { members: () => members },
     sessions,
+    viaTo: () => null,
     pathTo: () => 'direct',
     proved: () => undefined,
     mesh: { root: { document: { domain: 'home.internal' } } },

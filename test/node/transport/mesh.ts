@@ -8,10 +8,11 @@ import { stopNetwork } from '../../../node/compose-network.ts'
 import { steadyClock } from '../../../node/system-ports.ts'
 import { startLibp2p, type MeshNodeInit } from '../../../node/transport/libp2p.ts'
 import type { MeshNode } from '../../../node/transport/mesh-node.ts'
+import { ReadyConnections } from '../../../node/transport/ready-connections.ts'
 import type { Side } from '../../protocols/secure-channel/mesh.ts'
 
-/** A node of the product's own transport, with its muxers. */
-export type TestNode = MeshNode & { readonly muxes: MuxRegistry }
+/** A node of the product's own transport, with its muxers and what makes connections of channels and sockets. */
+export type TestNode = MeshNode & { readonly muxes: MuxRegistry; readonly ready: ReadyConnections }
 
 /** Starts one on loopback TCP with the channel of `of`, stopped after the test; `door` answers joiners. */
 export async function meshNode(
@@ -28,6 +29,7 @@ export async function meshNode(
   const own = options.withoutMux === true ? {} : { muxes }
   const channel = { ...of.init, defer: setImmediate, deferLate: setImmediate, ...own }
   const upgrade = new ChannelUpgrade(channel)
+  const ready = new ReadyConnections(upgrade, steadyClock, of.init.emit)
   const node = await startLibp2p({
     seed: of.seed,
     id8: toHex(of.init.meshId).slice(0, 8),
@@ -40,9 +42,11 @@ export async function meshNode(
       emit: of.init.emit,
       steadyClock,
       compat: options.compat ?? false,
+      ready,
+      reflection: { serve: () => false },
     },
     encrypters: [secureChannel(channel, upgrade)],
   })
   t.teardown(() => stopNetwork(node))
-  return Object.assign(node, { muxes })
+  return Object.assign(node, { muxes, ready })
 }

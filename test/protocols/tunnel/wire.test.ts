@@ -6,14 +6,15 @@ import type { Timers } from '../../../protocols/common/ports.ts'
 import type { ByteChannel } from '../../../protocols/mux/channel.ts'
 import { readServiceRequest, requestService, type ServiceRequest } from '../../../protocols/tunnel/channel.ts'
 import { ACCEPT_DELAY_MS, OPEN_TIMEOUT_MS } from '../../../protocols/tunnel/limits.ts'
-import { frame, OpenedFormat, OpenFormat } from '../../../protocols/tunnel/wire.ts'
+import { firstFrame } from '../../../protocols/common/first-frame.ts'
+import { OpenedFormat, OpenFormat } from '../../../protocols/tunnel/wire.ts'
 import { channelPair } from '../mux/pair.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 test('the frames of a tunnel have golden bytes', (t) => {
-  t.is(hex(frame(OpenFormat.encode({ version: 1, service: 'wiki' }))), '000782016477696b69')
-  t.is(hex(frame(OpenedFormat.encode({ ok: true, code: '', text: '' }))), '000483f56060')
+  t.is(hex(firstFrame(OpenFormat.encode({ version: 1, service: 'wiki' }))), '000782016477696b69')
+  t.is(hex(firstFrame(OpenedFormat.encode({ ok: true, code: '', text: '' }))), '000483f56060')
 })
 
 test('frames round-trip, and any bytes decode or are malformed', (t) => {
@@ -122,7 +123,7 @@ test('a no carries its code and sentence; a code of the future keeps its sentenc
     message: 'not you',
   })
   const [here, there] = channelPair()
-  there.write(frame(OpenedFormat.encode({ ok: false, code: 'sun-spots', text: 'later' })))
+  there.write(firstFrame(OpenedFormat.encode({ ok: false, code: 'sun-spots', text: 'later' })))
   t.like(await t.throwsAsync(all(requestService(here, 'wiki', handTimers())), { instanceOf: TunnelError }), {
     code: 'stream-failed',
     message: 'later',

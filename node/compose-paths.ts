@@ -1,0 +1,151 @@
+import { id8Of } from '../protocols/admission/root.ts'
+import { keyFromPeerId, peerIdFromKey } from '../protocols/common/peer-id.ts'
+import type { EmitEvent } from '../protocols/common/ports.ts'
+import type { MembershipService } from '../protocols/membership/service.ts'
+import { membershipProtocol } from '../protocols/membership/service.ts'
+import type { MuxRegistry } from '../protocols/mux/registry.ts'
+import { scopeOf } from '../protocols/traversal/endpoint.ts'
+import type { TraversalCode } from '../protocols/traversal/errors.ts'
+import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
+import { endpointOf } from './transport/addresses.ts'
+import { Circuits } from './transport/circuits.ts'
+import type { Connections } from './transport/connections.ts'
+import { DirectTries } from './transport/direct-tries.ts'
+import type { MeshNode } from './transport/mesh-node.ts'
+import { ownAddresses, watchOwnAddresses } from './transport/own-addresses.ts'
+import { Paths } from './transport/paths.ts'
+import type { ReadyConnections } from './transport/ready-connections.ts'
+import { Reservations } from './transport/reservations.ts'
+
+/** What ways to peers are made of. */
+export interface PathsParts {
+  readonly meshId: Uint8Array
+  readonly selfId: string
+  readonly network: MeshNode
+  readonly muxes: MuxRegistry
+  readonly ready: ReadyConnections
+  readonly membership: () => MembershipService | undefined
+  readonly connections: () => Connections
+  /** Whether this node relays for others. */
+  readonly isRelay: boolean
+  /** Both sides dial at once; null when it led to a connection. */
+  readonly punch: (peerId: string, signal: AbortSignal) => Promise<TraversalCode | null>
+  /** Whether others reach this node's mesh port unasked; null while nobody said. */
+  readonly isReached: () => boolean | null
+  /** This machine moved to another network. */
+  readonly networkChanged: () => void
+  /** Relays that keep this node reachable changed: to be announced. */
+  readonly relaysChanged: (keys: readonly Uint8Array[]) => void
+  readonly emit: EmitEvent
+}
+
+/** The ways to peers, running. */
+export interface RunningPaths {
+  readonly circuits: Circuits
+  readonly reservations: Reservations
+  readonly paths: Paths
+  readonly tries: DirectTries
+  /** Whether this node relays for others. */
+  readonly isRelay: boolean
+  /** Members that could keep this node reachable. */
+  candidates(): string[]
+  /** Members that may relay to a peer, the best first. */
+  relaysTo(peerId: string): string[]
+  /** Whether this node needs relays to be reachable. */
+  needsRelays(): boolean
+  stop(): void
+}
+
+/** Relays, reservations and the choice between ways. */
+export function startPaths(parts: PathsParts): RunningPaths {
+  const { meshId, selfId, network, muxes, emit } = parts
+  const id8 = id8Of(meshId)
+  const rttOf = (id: string): number | null => parts.membership()?.member(id)?.rttMs ?? null
+  const circuits = new Circuits({
+    selfId,
+    id8,
+    muxes,
+    ready: parts.ready,
+    isRelay: parts.isRelay,
+    directTo: (id, signal) => parts.connections().directTo(id, signal),
+    clock: steadyClock,
+    timers: systemTimers,
+    emit,
+  })
+  // Before anybody said, a public address of its own speaks for being reached.
+  const needsRelays = (): boolean =>
+    !(parts.isReached() ?? ownAddresses().some((ip) => scopeOf(ip) === 'public'))
+  const reservations = new Reservations({
+    muxes,
+    protocol: circuits.relayProtocol,
+    candidates: () => dialledOnTheInternet(muxes).map((id) => ({ id, rttMs: rttOf(id) })),
+    isNeeded: needsRelays,
+    changed: (relays) => parts.relaysChanged(relays.map((id) => keyFromPeerId(id))),
+    clock: steadyClock,
+    timers: systemTimers,
+    emit,
+  })
+  const tries = new DirectTries({
+    network,
+    addressesOf: (id) => parts.membership()?.addressesOf(id) ?? [],
+    own: () => ({ addresses: ownAddresses(), endpoints: [] }),
+    punch: parts.punch,
+    clock: steadyClock,
+  })
+  const movable = membershipProtocol(meshId)
+  const paths = new Paths({
+    selfId,
+    id8,
+    muxes,
+    tryDirect: (id, signal) => tries.tryAll(id, signal),
+    isMovable: (protocol) => protocol === movable,
+    clock: steadyClock,
+    random: systemRandom,
+    timers: systemTimers,
+    emit,
+  })
+  const relaysTo = (peerId: string): string[] => {
+    const announced = parts.membership()?.member(peerId)?.registration?.relays ?? []
+    const named = announced.map((key) => peerIdFromKey(key))
+    // Whoever we are connected to directly may be connected to the peer as well, and asks nobody else.
+    const near = muxes
+      .list()
+      .flatMap(({ via, peerId: id, isSilent }) => (via === null && !isSilent ? [id] : []))
+    const rank = (id: string): number =>
+      (near.includes(id) ? 0 : 1_000) + Math.min(rttOf(id) ?? 500, 900) + (named.includes(id) ? 0 : 10_000)
+    return [...new Set([...named, ...near])]
+      .filter((id) => id !== peerId && id !== selfId)
+      .toSorted((a, b) => rank(a) - rank(b))
+  }
+  const unwatch = watchOwnAddresses(network, systemTimers, () => {
+    emit({ kind: 'network.changed', severity: 'info' })
+    parts.networkChanged()
+    paths.networkChanged()
+  })
+  return {
+    circuits,
+    reservations,
+    paths,
+    tries,
+    isRelay: parts.isRelay,
+    candidates: () => dialledOnTheInternet(muxes),
+    relaysTo,
+    needsRelays,
+    stop() {
+      unwatch()
+      paths.stop()
+      reservations.stop()
+      circuits.stop()
+    },
+  }
+}
+
+/** Members this node dialled at an address of the internet: so can others. */
+function dialledOnTheInternet(muxes: MuxRegistry): string[] {
+  const reached = muxes.list().filter(({ via, dialled, isPunched, remote, isSilent }) => {
+    const endpoint = endpointOf(remote)
+    const isReached = via === null && dialled && !isPunched && !isSilent
+    return isReached && endpoint !== undefined && scopeOf(endpoint.ip) === 'public'
+  })
+  return [...new Set(reached.map(({ peerId }) => peerId))]
+}

@@ -1,0 +1,153 @@
+import type { Stream } from '@libp2p/interface'
+import type { EmitEvent } from '../protocols/common/ports.ts'
+import type { MuxRegistry } from '../protocols/mux/registry.ts'
+import { ipKey, sameIp, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
+import type { TraversalCode } from '../protocols/traversal/errors.ts'
+import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
+import { endpointOf } from './transport/addresses.ts'
+import type { MeshNode } from './transport/mesh-node.ts'
+import { PunchedSockets } from './transport/punched-sockets.ts'
+import type { ReadyConnections } from './transport/ready-connections.ts'
+import { netcheck } from './traversal/netcheck.ts'
+import { OwnNat } from './traversal/own-nat.ts'
+import { PunchService } from './traversal/punch-service.ts'
+import { ReflectService } from './traversal/reflect-service.ts'
+import { reflectFrom, type ReflectorPlace } from './traversal/reflecting.ts'
+import type { Reflector } from './traversal/reflector.ts'
+
+/** What traversal is made of. */
+export interface TraversalParts {
+  readonly meshId: Uint8Array
+  readonly selfId: string
+  readonly network: MeshNode
+  readonly muxes: MuxRegistry
+  readonly ready: ReadyConnections
+  readonly reflector: Reflector
+  /** Opens a stream over what leads to the peer now. */
+  readonly openStream: (peerId: string, protocol: string, signal: AbortSignal) => Promise<Stream>
+  /** Opens a stream over a direct connection. */
+  readonly openDirectStream: (peerId: string, protocol: string, signal: AbortSignal) => Promise<Stream>
+  readonly isMember: (peerId: string) => boolean
+  /** The address at which a relay sees a peer. */
+  readonly seenAt: (peerId: string) => Uint8Array | undefined
+  /** Round trip to a neighbour in ms, null when it is not known. */
+  readonly rttOf: (peerId: string) => number | null
+  /** The mapping of the mesh port at the router, where there is one. */
+  readonly router: () => { readonly externalAddress: Uint8Array; readonly externalPort: number } | null
+  /** Told after each measurement of the own NAT. */
+  readonly natChanged: () => void
+  readonly emit: EmitEvent
+}
+
+/** Traversal, running. */
+export interface RunningTraversal {
+  readonly nat: OwnNat
+  /** The member that is asked at this endpoint, or at another port of its address. */
+  peerAt(endpoint: Endpoint): string | undefined
+  /** Both sides dial at once; null when it led to a connection. */
+  punch(peerId: string, signal: AbortSignal): Promise<TraversalCode | null>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Reflectors, hole punching and the measurement of the own NAT. */
+export function createTraversal(parts: TraversalParts): RunningTraversal {
+  const { network, meshId, muxes, reflector, isMember, emit } = parts
+  const reflecting = new ReflectService({
+    network,
+    meshId,
+    reflector,
+    openStream: parts.openDirectStream,
+    isMember,
+    timers: systemTimers,
+    emit,
+  })
+  const ask = reflecting.ask.bind(reflecting)
+  const places = (): ReflectorPlace[] =>
+    placesIn(muxes).toSorted((a, b) => (parts.rttOf(a.peer) ?? 1000) - (parts.rttOf(b.peer) ?? 1000))
+  const nat = new OwnNat({
+    measure: (signal) =>
+      netcheck({
+        places: places(),
+        ask,
+        meshPort: meshPortOf(network, reflector, parts.router()?.externalPort),
+        routerOutside: parts.router()?.externalAddress ?? null,
+        timers: systemTimers,
+        random: systemRandom,
+        signal,
+      }),
+    reflectors: () => new Set(places().map(({ endpoint }) => ipKey(endpoint.ip))).size,
+    wasDialled: () => isDialledFromTheInternet(muxes),
+    changed: parts.natChanged,
+    clock: steadyClock,
+    timers: systemTimers,
+    emit,
+  })
+  const sockets = new PunchedSockets(parts.ready)
+  const punches = new PunchService({
+    network,
+    meshId,
+    selfId: parts.selfId,
+    openStream: parts.openStream,
+    isMember,
+    vouchedOf(peerId) {
+      const ip = parts.seenAt(peerId)
+      return ip === undefined ? null : [ip]
+    },
+    standing: () => nat.standing(),
+    standingOf: () => null, // the exchange says it
+    reflect: (port, signal) => reflectFrom(port, places(), ask, systemTimers, signal),
+    made: (peerId, socket, role, remote) => sockets.take(peerId, socket, role, remote),
+    clock: steadyClock,
+    timers: systemTimers,
+    random: systemRandom,
+    emit,
+  })
+  return {
+    nat,
+    peerAt: ({ ip }) => placesIn(muxes).find(({ endpoint }) => sameIp(endpoint.ip, ip))?.peer,
+    async punch(peerId, signal) {
+      const punched = await punches.attempt(peerId, signal)
+      if (punched.path === 'relay') return punched.reason
+      return (await sockets.made(peerId)) ? null : 'endpoint-silent'
+    },
+    async start() {
+      await reflecting.start()
+      await punches.start()
+    },
+    async stop() {
+      await nat.stop()
+      sockets.stop()
+      await punches.stop()
+      await reflecting.stop()
+    },
+  }
+}
+
+/** Members this node dialled at an address of the internet, and where. */
+function placesIn(muxes: MuxRegistry): ReflectorPlace[] {
+  return muxes.list().flatMap(({ peerId, via, dialled, isPunched, isSilent, remote }) => {
+    const endpoint = endpointOf(remote)
+    const isPlace = via === null && dialled && !isPunched && !isSilent && endpoint !== undefined
+    return isPlace && scopeOf(endpoint.ip) === 'public' ? [{ peer: peerId, endpoint }] : []
+  })
+}
+
+/** Whether a member dialled this node from the internet: its port is reached. */
+function isDialledFromTheInternet(muxes: MuxRegistry): boolean {
+  return muxes.list().some(({ via, dialled, isPunched, remote }) => {
+    const endpoint = endpointOf(remote)
+    const isUnasked = via === null && !dialled && !isPunched
+    return isUnasked && endpoint !== undefined && scopeOf(endpoint.ip) === 'public'
+  })
+}
+
+function meshPortOf(
+  network: MeshNode,
+  { raw }: Reflector,
+  mappedPort: number | undefined,
+): { port: number; openings: Reflector['raw'] } | null {
+  const ports = network.getMultiaddrs().flatMap((address) => endpointOf(address.toString())?.port ?? [])
+  const port = mappedPort ?? ports[0]
+  return port === undefined ? null : { port, openings: raw }
+}

@@ -1,0 +1,175 @@
+import type { Connection } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
+import { ipBytes } from '../../bootstrap/ip-bytes.ts'
+import { keyFromPeerId } from '../../protocols/common/peer-id.ts'
+import type { Clock, EmitEvent, Timers } from '../../protocols/common/ports.ts'
+import type { ByteChannel } from '../../protocols/mux/channel.ts'
+import type { MuxRegistry } from '../../protocols/mux/registry.ts'
+import { connectThrough, readIncoming } from '../../protocols/relay/client.ts'
+import { RelayError } from '../../protocols/relay/errors.ts'
+import { RELAYS_TRIED_MAX } from '../../protocols/relay/limits.ts'
+import { RelayService, type RelayLoad } from '../../protocols/relay/service.ts'
+import type { ByteTransport } from '../../protocols/secure-channel/byte-transport.ts'
+import { ipOf } from './addresses.ts'
+import { firstToSucceed } from './attempts.ts'
+import { ChannelConnection } from './channel-connection.ts'
+import type { ReadyConnections } from './ready-connections.ts'
+
+/** When the next relay is tried beside one that has not led to the peer yet (RFC 8305 calls it the connection attempt delay). */
+const NEXT_RELAY_MS = 1000
+/** A direct connection a relay makes to reach the target. */
+const RELAY_DIAL_MS = 5000
+
+/** What circuits are made of. */
+export interface CircuitsInit {
+  readonly selfId: string
+  /** First 8 hex digits of the mesh id. */
+  readonly id8: string
+  readonly muxes: MuxRegistry
+  readonly ready: ReadyConnections
+  /** Whether this node relays for others. */
+  readonly isRelay: boolean
+  /** Makes a direct connection where none stands. */
+  readonly directTo: (peerId: string, signal: AbortSignal) => Promise<unknown>
+  /** Never goes back. */
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly emit: EmitEvent
+}
+
+/** Connections through relays: making them, taking them, and carrying those of others. */
+export class Circuits {
+  readonly #init: CircuitsInit
+  readonly #service: RelayService
+  readonly #stopping = new AbortController()
+  /** Addresses at which relays see peers whose circuits stand. */
+  readonly #seenAt = new Map<string, Uint8Array>()
+  readonly #unlisten: () => void
+
+  constructor(init: CircuitsInit) {
+    this.#init = init
+    this.#service = new RelayService({
+      selfId: init.selfId,
+      isOn: init.isRelay,
+      openCircuit: (peerId) => this.#openCircuit(peerId),
+      ipOf: (peerId) => this.#ipOf(peerId),
+      clock: init.clock,
+      timers: init.timers,
+      emit: init.emit,
+    })
+    init.muxes.handle(this.relayProtocol, (channel, peerId, via) =>
+      this.#service.serve(channel, peerId, via !== null),
+    )
+    init.muxes.handle(this.#circuitProtocol, (channel, relay, via) => {
+      if (via !== null) channel.reset()
+      else this.#incoming(channel, relay)
+    })
+    this.#unlisten = init.muxes.listen({
+      added: () => undefined,
+      removed: ({ peerId }) => {
+        if (!init.muxes.list(peerId).some(({ via }) => via !== null)) this.#seenAt.delete(peerId)
+      },
+    })
+  }
+
+  /** Protocol of channels to a relay. */
+  get relayProtocol(): string {
+    return `/kith/${this.#init.id8}/relay/1`
+  }
+
+  get #circuitProtocol(): string {
+    return `/kith/${this.#init.id8}/circuit/1`
+  }
+
+  /** What this node carries for others. */
+  get load(): RelayLoad {
+    return this.#service.load
+  }
+
+  /** Whether the member is reachable through this node: their connection is needed. */
+  holds(peerId: string): boolean {
+    return this.#service.holds(peerId)
+  }
+
+  /** The address at which a relay sees the peer, while a circuit to it stands. */
+  seenAt(peerId: string): Uint8Array | undefined {
+    return this.#seenAt.get(peerId)
+  }
+
+  /**
+   * Connects to `peerId` through the first of `relays` that leads there; a slow one does not keep the next waiting for long.
+   * @throws RelayError `relay-none`, or why the first of them failed.
+   */
+  async dial(peerId: string, relays: readonly string[], signal: AbortSignal): Promise<Connection> {
+    if (relays.length === 0) throw new RelayError('relay-none', `no relay leads to ${peerId}`)
+    const won = new AbortController()
+    const all = AbortSignal.any([signal, won.signal, this.#stopping.signal])
+    try {
+      const tries = relays.slice(0, RELAYS_TRIED_MAX).map((relay) => () => this.#dialVia(peerId, relay, all))
+      return await firstToSucceed(tries, NEXT_RELAY_MS, signal)
+    } finally {
+      won.abort(new RelayError('relay-none', 'another relay was quicker'))
+    }
+  }
+
+  /** Ends what this node carries and takes nothing more. */
+  stop(): void {
+    this.#stopping.abort(new Error('the node is stopping'))
+    this.#unlisten()
+    this.#service.stop()
+  }
+
+  async #dialVia(peerId: string, relay: string, signal: AbortSignal): Promise<Connection> {
+    const { muxes, timers, ready, directTo } = this.#init
+    if (!muxes.list(relay).some(({ via }) => via === null)) await directTo(relay, signal)
+    signal.throwIfAborted()
+    const channel = muxes.openDirect(relay, this.relayProtocol)
+    const circuit = connectThrough(channel, keyFromPeerId(peerId), timers)
+    const address = multiaddr(`/p2p/${relay}/p2p-circuit/p2p/${peerId}`)
+    const connection = new ChannelConnection(circuit, address, 'outbound', ready.log())
+    const transport = (): ByteTransport => connection.transport()
+    const made = await ready
+      .dial({ connection, transport, via: relay, isPunched: false, signal }, peerIdFromString(peerId))
+      .catch((error: unknown) => Promise.reject(connection.failure ?? error))
+    if (circuit.at !== null) this.#seenAt.set(peerId, circuit.at)
+    return made
+  }
+
+  #incoming(channel: ByteChannel, relay: string): void {
+    const { timers, ready, emit, muxes } = this.#init
+    readIncoming(channel, timers, {
+      onIncoming: ({ source, at, channel: behind }) => {
+        const address = multiaddr(`/p2p/${relay}/p2p-circuit/p2p/${source}`)
+        const connection = new ChannelConnection(behind, address, 'inbound', ready.log())
+        const signal = this.#stopping.signal
+        const transport = (): ByteTransport => connection.transport()
+        void ready
+          .answer({ connection, transport, via: relay, isPunched: false, signal }, `relay ${relay}`)
+          .then(() => {
+            if (at !== null && muxes.has(source)) this.#seenAt.set(source, at)
+          })
+      },
+      onFailure: (error) =>
+        emit({
+          kind: 'circuit.refused',
+          severity: 'info',
+          peer: relay,
+          reason: error instanceof RelayError ? error.code : 'relay-malformed',
+          text: error.message,
+        }),
+    })
+  }
+
+  async #openCircuit(peerId: string): Promise<ByteChannel> {
+    const { muxes, directTo } = this.#init
+    if (!muxes.list(peerId).some(({ via }) => via === null))
+      await directTo(peerId, AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(RELAY_DIAL_MS)]))
+    return muxes.openDirect(peerId, this.#circuitProtocol)
+  }
+
+  #ipOf(peerId: string): Uint8Array | null {
+    const direct = this.#init.muxes.list(peerId).find(({ via }) => via === null)
+    return direct === undefined ? null : (ipBytes(ipOf(direct.remote) ?? '') ?? null)
+  }
+}

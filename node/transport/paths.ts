@@ -1,0 +1,350 @@
+import type { Clock, EmitEvent, Random, Timers } from '../../protocols/common/ports.ts'
+import { equalBytes } from '../../protocols/common/bytes.ts'
+import type { ListedMuxer, MuxRegistry } from '../../protocols/mux/registry.ts'
+import type { TraversalCode } from '../../protocols/traversal/errors.ts'
+import {
+  createPath,
+  nextPathWakeAt,
+  step,
+  type PathEffect,
+  type PathEvent,
+  type PathState,
+} from '../../protocols/traversal/path.ts'
+
+/** What an echo carries. */
+const ECHO_BYTES = 16
+/** How often paths are looked at: for silence, and for relayed connections that are needed no more. */
+const LOOK_MS = 1000
+/** A direct connection that brought nothing for so long is asked whether it lives; neighbours' probes come every second. */
+const QUIET_MS = 4000
+/** And is taken for dead, for new streams, when it does not answer this within: two round trips of a bad path. */
+const SILENT_MS = 2500
+/** A direct connection that stays silent for so long while another way works is given up, so that its streams end. */
+const GIVEN_UP_MS = 15_000
+/** A connection stays for so long after another took over: what was sent on it before arrives. */
+const REPLACED_KEPT_MS = 5000
+/** Echoes of others that are answered on one connection at once. */
+const ECHOES_MAX = 8
+
+/** What paths are made of. */
+export interface PathsInit {
+  readonly selfId: string
+  /** First 8 hex digits of the mesh id. */
+  readonly id8: string
+  readonly muxes: MuxRegistry
+  /** Looks for a direct way by all candidates; resolves to null when one was made, otherwise to why not. */
+  readonly tryDirect: (peerId: string, signal: AbortSignal) => Promise<TraversalCode | null>
+  /** Whether streams of a libp2p protocol move to another connection by themselves when theirs is closed. */
+  readonly isMovable: (protocol: string) => boolean
+  /** Never goes back. */
+  readonly clock: Clock
+  readonly random: Random
+  readonly timers: Timers
+  readonly emit: EmitEvent
+}
+
+/** The way new streams to a peer take, for people. */
+export interface PathView {
+  readonly path: 'direct' | 'relay' | 'none'
+  readonly via: string | null
+  readonly reason: TraversalCode
+  /** Ms of the steady clock. */
+  readonly since: number
+  /** A direct way is being looked for. */
+  readonly isTrying: boolean
+  /** Why there is no direct way, as far as it was tried. */
+  readonly lastFailure: TraversalCode | null
+}
+
+interface Peer {
+  readonly state: PathState
+  cancelWake: () => void
+  trying: AbortController | null
+  /** A relay carried data to it: from then on changes are told. Most peers are direct from the beginning. */
+  isNews: boolean
+}
+
+/** One direct connection under watch: what it had brought when it was last looked at. */
+interface Watched {
+  bytes: number
+  heardAt: number
+  askedAt: number | null
+}
+
+/**
+ * Keeps the best way to each peer: relay first, direct as soon as it has answered, back when it falls silent. Streams stay where
+ * they began; only new ones move.
+ */
+export class Paths {
+  readonly #init: PathsInit
+  readonly #protocol: string
+  readonly #peers = new Map<string, Peer>()
+  readonly #watched = new Map<string, Watched>()
+  readonly #stops: (() => void)[] = []
+  /** Counts what was learned of the own NAT. */
+  #knowledge = 0
+  #isStopped = false
+
+  constructor(init: PathsInit) {
+    this.#init = init
+    this.#protocol = `/kith/${init.id8}/echo/1`
+    const echoing = new Map<string, number>()
+    init.muxes.handle(this.#protocol, (channel, peerId) => {
+      const open = echoing.get(peerId) ?? 0
+      if (open >= ECHOES_MAX) return channel.reset()
+      echoing.set(peerId, open + 1)
+      let left = ECHO_BYTES
+      let isDone = false
+      const done = (): void => {
+        if (isDone) return
+        isDone = true
+        const others = (echoing.get(peerId) ?? 1) - 1
+        if (others === 0) echoing.delete(peerId)
+        else echoing.set(peerId, others)
+      }
+      channel.use({
+        onData(bytes) {
+          left -= bytes.length
+          if (left < 0) {
+            done()
+            return channel.reset()
+          }
+          channel.consumed(bytes.length)
+          channel.write(bytes)
+        },
+        onEnd() {
+          done()
+          channel.end()
+        },
+        onReset: done,
+        onDrain: () => undefined,
+      })
+    })
+    this.#stops.push(
+      init.muxes.listen({
+        added: (listed) => this.#added(listed),
+        removed: (listed) => this.#removed(listed),
+      }),
+      init.timers.every(LOOK_MS, () => this.#look()),
+    )
+  }
+
+  /** How new streams to the peer go, and why. */
+  view(peerId: string): PathView {
+    const state = this.#peers.get(peerId)?.state
+    const [used] = this.#init.muxes.list(peerId)
+    const path = used === undefined ? 'none' : used.via === null ? 'direct' : 'relay'
+    return {
+      path,
+      via: used?.via ?? null,
+      reason: state?.reason ?? 'path-none',
+      since: state?.since ?? this.#init.clock.now(),
+      isTrying: (state?.tryUntil ?? null) !== null,
+      lastFailure: state?.lastFailure ?? null,
+    }
+  }
+
+  /** Looks for a direct way to the peer now, whatever the pause since the last try. False when nothing leads there. */
+  tryNow(peerId: string): boolean {
+    const peer = this.#peers.get(peerId)
+    if (peer === undefined || !peer.state.isRelayed || peer.state.direct !== null) return false
+    if (peer.state.tryUntil === null) peer.state.tryAt = this.#init.clock.now()
+    this.#step(peerId, { type: 'wake' })
+    return true
+  }
+
+  /** What this node's NAT does is known better now: tries that failed, or go on, did not know it. */
+  natChanged(): void {
+    this.#knowledge++
+    for (const [peerId, { state, trying }] of this.#peers)
+      if (trying === null && state.tryAt !== null && state.lastFailure !== null) this.tryNow(peerId)
+  }
+
+  /** This machine has other addresses now. */
+  networkChanged(): void {
+    for (const peerId of this.#peers.keys()) this.#step(peerId, { type: 'network-changed' })
+  }
+
+  /** Ends all tries. */
+  stop(): void {
+    this.#isStopped = true
+    for (const stop of this.#stops) stop()
+    for (const { cancelWake, trying } of this.#peers.values()) {
+      cancelWake()
+      trying?.abort(new Error('the node is stopping'))
+    }
+    this.#peers.clear()
+  }
+
+  #added(listed: ListedMuxer): void {
+    const { peerId, via, id } = listed
+    if (via !== null) return this.#step(peerId, { type: 'relay-up' })
+    this.#watched.set(id, { bytes: 0, heardAt: this.#init.clock.now(), askedAt: null })
+    this.#step(peerId, { type: 'direct-made', connection: id })
+  }
+
+  #removed({ peerId, via, id }: ListedMuxer): void {
+    this.#watched.delete(id)
+    if (via === null) this.#directLost(peerId, id)
+    else if (!this.#relayed(peerId)) this.#step(peerId, { type: 'relay-down' })
+    if (this.#init.muxes.list(peerId).length === 0 && !this.#isStopped) this.#forget(peerId)
+  }
+
+  /** Another one that stands may take over: the machine knows of those in use and under test only. */
+  #directLost(peerId: string, id: string): void {
+    this.#step(peerId, { type: 'direct-closed', connection: id })
+    for (const other of this.#init.muxes.list(peerId))
+      if (other.via === null && other.id !== id && !other.isSilent)
+        this.#step(peerId, { type: 'direct-made', connection: other.id })
+  }
+
+  #relayed(peerId: string): boolean {
+    return this.#init.muxes.list(peerId).some(({ via }) => via !== null)
+  }
+
+  /** Nothing leads there any more; a try that goes on may still bring something. */
+  #forget(peerId: string): void {
+    const peer = this.#peers.get(peerId)
+    if (peer === undefined || peer.trying !== null) return
+    peer.cancelWake()
+    this.#peers.delete(peerId)
+  }
+
+  #step(peerId: string, event: PathEvent): void {
+    if (this.#isStopped) return
+    const { clock } = this.#init
+    const peer = this.#peers.get(peerId) ?? {
+      state: createPath(this.#init.selfId < peerId, clock.now()),
+      cancelWake: () => undefined,
+      trying: null,
+      isNews: false,
+    }
+    this.#peers.set(peerId, peer)
+    for (const effect of step(peer.state, event, clock.now(), this.#fraction))
+      this.#perform(peerId, peer, effect)
+    peer.cancelWake()
+    const wakeAt = nextPathWakeAt(peer.state)
+    peer.cancelWake =
+      wakeAt === null
+        ? () => undefined
+        : this.#init.timers.after(Math.max(0, wakeAt - clock.now()), () =>
+            this.#step(peerId, { type: 'wake' }),
+          )
+  }
+
+  readonly #fraction = (): number => {
+    const bytes = this.#init.random.bytes(4)
+    return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) / 2 ** 32
+  }
+
+  #perform(peerId: string, peer: Peer, effect: PathEffect): void {
+    const { muxes } = this.#init
+    const listed = (id: string): ListedMuxer | undefined => muxes.list(peerId).find((each) => each.id === id)
+    switch (effect.type) {
+      case 'try':
+        return void this.#try(peerId, peer)
+      case 'cancel':
+        return peer.trying?.abort(new Error('this node moved to another network'))
+      case 'probe': {
+        const asked = listed(effect.connection)
+        if (asked !== undefined)
+          this.#echo(asked, () => this.#step(peerId, { type: 'probe-answered', connection: asked.id }))
+        return
+      }
+      case 'use': {
+        const { use, reason } = effect
+        const used =
+          use.path === 'direct' ? listed(use.connection) : muxes.list(peerId).find(({ via }) => via !== null)
+        if (used !== undefined) muxes.prefer(used)
+        const via = used?.via ?? null
+        peer.isNews ||= use.path === 'relay'
+        if (!peer.isNews) return
+        const fields = { path: use.path, ...(via === null ? {} : { via }) }
+        return this.#init.emit({ kind: 'path.changed', severity: 'info', peer: peerId, reason, fields })
+      }
+      case 'retire':
+        // Its streams end by themselves; see `#look`.
+        return
+      case 'close':
+        return listed(effect.connection)?.close()
+    }
+  }
+
+  async #try(peerId: string, peer: Peer): Promise<void> {
+    const trying = new AbortController()
+    const knowledge = this.#knowledge
+    peer.trying = trying
+    const reason = await this.#init.tryDirect(peerId, trying.signal)
+    if (peer.trying === trying) peer.trying = null
+    if (reason !== null) {
+      this.#step(peerId, { type: 'try-failed', reason })
+      if (knowledge !== this.#knowledge) this.tryNow(peerId)
+    }
+    if (this.#init.muxes.list(peerId).length === 0) this.#forget(peerId)
+  }
+
+  /** Asks the other side over this very connection. */
+  #echo({ muxer }: ListedMuxer, answered: () => void): void {
+    const sent = this.#init.random.bytes(ECHO_BYTES)
+    const got: Uint8Array[] = []
+    try {
+      const channel = muxer.open(this.#protocol)
+      channel.use({
+        onData(bytes) {
+          got.push(bytes)
+          channel.consumed(bytes.length)
+          const all = Buffer.concat(got)
+          if (all.length < ECHO_BYTES) return
+          if (equalBytes(all, sent)) answered()
+        },
+        onEnd: () => channel.reset(),
+        onReset: () => undefined,
+        onDrain: () => undefined,
+      })
+      channel.write(sent)
+      channel.end()
+    } catch {
+      // The connection ended meanwhile, which is told by itself.
+    }
+  }
+
+  #look(): void {
+    const now = this.#init.clock.now()
+    for (const listed of this.#init.muxes.list()) {
+      const watched = this.#watched.get(listed.id)
+      if (watched !== undefined) this.#watch(listed, watched, now)
+      if (this.#isReplaced(listed, now)) listed.close()
+    }
+  }
+
+  /** Another one is in use, and nobody speaks over this one any more. Of two direct ones the leading side's choice stays. */
+  #isReplaced({ peerId, id, via, muxer, isSilent }: ListedMuxer, now: number): boolean {
+    const state = this.#peers.get(peerId)?.state
+    if (state === undefined || state.direct === null || isSilent) return false
+    if (now - state.direct.since < REPLACED_KEPT_MS || (via === null && !state.leads)) return false
+    if (id === state.direct.connection || id === state.probing?.connection) return false
+    return muxer.bareChannels === 0 && muxer.streams.every(({ protocol }) => this.#init.isMovable(protocol))
+  }
+
+  #watch(listed: ListedMuxer, watched: Watched, now: number): void {
+    const { receivedBytes } = listed.muxer
+    if (receivedBytes !== watched.bytes) {
+      Object.assign(watched, { bytes: receivedBytes, heardAt: now, askedAt: null })
+      if (!listed.isSilent) return
+      listed.isSilent = false
+      return this.#step(listed.peerId, { type: 'direct-made', connection: listed.id })
+    }
+    if (watched.askedAt === null) {
+      if (now - watched.heardAt < QUIET_MS) return
+      watched.askedAt = now
+      this.#echo(listed, () => undefined)
+    } else if (listed.isSilent) {
+      // Without another way it may be a partition, which TCP outlives.
+      if (now - watched.askedAt < GIVEN_UP_MS || !this.#init.muxes.has(listed.peerId)) return
+      listed.cut(new Error('nothing came over it for too long, and another way works'))
+    } else if (now - watched.askedAt >= SILENT_MS) {
+      listed.isSilent = true
+      this.#directLost(listed.peerId, listed.id)
+    }
+  }
+}
