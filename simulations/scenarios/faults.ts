@@ -49,6 +49,12 @@ function begin(world: World, fault: Fault, selected: readonly SimNode[], chance:
       return partition(world, selected, fault.args.direction)
     case 'flap':
       return flap(world, selected, fault.args)
+    case 'reboot-nat':
+      for (const node of selected) world.forget(node)
+      return () => {}
+    case 'roam':
+      for (const node of selected) world.move(node, fault.args.site)
+      return () => {}
     case 'loss':
       for (const { index } of selected) world.paths.setLoss(index, fault.args.rate)
       return () => selected.forEach(({ index }) => world.paths.setLoss(index, null))

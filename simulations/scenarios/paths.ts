@@ -86,11 +86,11 @@ export const PATHS: readonly ScenarioInput[] = [
   },
   {
     name: 'behind-routers',
-    summary: 'Every class of router, two relays; one of the relays is killed and comes back.',
+    summary: 'Every kind of router, two relays; one of the relays is killed and comes back.',
     nodes: 30,
     seconds: 140,
     topology: {
-      nat: ['open', 'full-cone', 'port-restricted', 'symmetric', 'relay-only', 'port-restricted'],
+      nat: ['open', 'full-cone', 'port-restricted', 'symmetric', 'symmetric-sequential', 'cgnat'],
       relays: 2,
     },
     faults: [{ at: 15, kind: 'kill', select: { indices: [0] }, until: 60 }],

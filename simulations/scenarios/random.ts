@@ -1,6 +1,6 @@
 import type { Choices } from '../channel/seed.ts'
 import { stream } from '../world/draws.ts'
-import { NAT_CLASSES } from '../world/topology.ts'
+import { SITE_KINDS } from '../world/topology.ts'
 import { faultsEnd, readScenario, ROLES, type Scenario, type ScenarioInput } from './schema.ts'
 
 type FaultInput = NonNullable<ScenarioInput['faults']>[number]
@@ -21,9 +21,7 @@ export function randomScenario(seed: string, nodes: number): Scenario {
     farMs: chance.between(10, 150),
     jitterMs: chance.between(0, 40),
     lossRate: chance.pick([0, 0, 0.01, 0.05, 0.2]),
-    nat: chance.chance(0.2)
-      ? ['open' as const, 'open' as const, chance.pick(NAT_CLASSES)]
-      : ['open' as const],
+    nat: chance.chance(0.2) ? ['open' as const, 'open' as const, chance.pick(SITE_KINDS)] : ['open' as const],
     relays: 2,
   }
   const faults = Array.from({ length: chance.between(1, FAULTS_MAX) }, () => drawFault(chance))

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly seed: string
   readonly onTrace?: ((event: TraceEvent) => void) | undefined
   readonly onFault?: FaultListener | undefined
+  /** Given the world before it runs: whoever wants to look at it at times of its own. It may change nothing. */
+  readonly onWorld?: ((world: World) => void) | undefined
   /** Told of everything besides the checkers. */
   readonly watcher?: Watcher | undefined
   readonly machine?: Machine
@@ -66,6 +68,7 @@ export function runScenario(scenario: Scenario, options: RunOptions): RunResult 
   safety.attach(world)
   measurer.attach(world)
   for (const fault of scenario.faults) planFault(world, fault, options.onFault)
+  options.onWorld?.(world)
   try {
     world.run(scenario.seconds * 1000)
     if (scenario.expect.converged) settle(world, measurer)

@@ -46,6 +46,14 @@ export const faultSchema = z.discriminatedUnion('kind', [
       .strictObject({ downMs: z.int().min(100).default(5_000), upMs: z.int().min(100).default(5_000) })
       .prefault({}),
   }),
+  /** The routers before the selected forget what they translate: connections that leave the site go silent. */
+  z.strictObject({ kind: z.literal('reboot-nat'), ...common, args: noArgs }),
+  /** The selected go to another site, by its number, and every connection they had goes silent. */
+  z.strictObject({
+    kind: z.literal('roam'),
+    ...common,
+    args: z.strictObject({ site: z.int().min(0).max(255) }),
+  }),
   /** Frames of the selected are lost (late, on a stream). */
   z.strictObject({
     kind: z.literal('loss'),

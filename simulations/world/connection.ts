@@ -10,7 +10,7 @@ export function makeConnection(from: SimNode, to: SimNode, relay: SimNode | null
     held: [],
     rtoMs: 0,
   })
-  return { sides: [side(from), side(to)], relay }
+  return { sides: [side(from), side(to)], relay, isForgotten: false }
 }
 
 /** The side of `node`. */

@@ -158,6 +158,23 @@ export class Network {
     }
   }
 
+  /** Every connection of a node that leaves its site goes silent; all of them when the site's router is no longer its own. */
+  forget(node: SimNode, isMoved: boolean): void {
+    for (const connection of [...node.connections.values()].flat()) {
+      const far = farSideOf(connection, node).node
+      const leaves = this.#paths.siteOf(far.index) !== this.#paths.siteOf(node.index)
+      if (leaves || isMoved) connection.isForgotten = true
+    }
+  }
+
+  /** Whether bytes get from one to the other and back now, by whatever way there is. */
+  canMeet(from: SimNode, to: SimNode): boolean {
+    if (from.process === null || to.process === null) return false
+    const isOpenOneWay = this.#paths.way(to.index, from.index) === 'direct'
+    const relay = isOpenOneWay ? null : this.#relayFor(from, to)
+    return relay !== undefined && this.#isThrough(from, to, relay)
+  }
+
   #end(connection: Connection, node: SimNode, tellPeer: boolean, tellSelf: boolean): void {
     const side = sideOf(connection, node)
     if (!side.isOpen) return
@@ -190,7 +207,8 @@ export class Network {
   }
 
   #isCutOff(connection: Connection, from: Side, to: Side): boolean {
-    return !to.node.isHostUp || this.#isPathBlocked(from.node, to.node, connection.relay)
+    if (connection.isForgotten || !to.node.isHostUp) return true
+    return this.#isPathBlocked(from.node, to.node, connection.relay)
   }
 
   #stallMs({ node }: Side): number {
@@ -228,7 +246,7 @@ export class Network {
 
   /** The host of a process that knows nothing of the connection says so. */
   #reset(connection: Connection, from: Side, to: Side): void {
-    if (!from.isOpen || !to.node.isHostUp || this.#isPathBlocked(to.node, from.node, connection.relay)) return
+    if (!from.isOpen || this.#isCutOff(connection, to, from) || !to.node.isHostUp) return
     const delayMs = this.#delayMs(to.node, from.node, connection.relay, 0)
     this.#scheduler.after(delayMs, () => this.#end(connection, from.node, false, true))
   }

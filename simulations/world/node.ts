@@ -84,6 +84,8 @@ export interface Side {
 export interface Connection {
   readonly sides: readonly [Side, Side]
   readonly relay: SimNode | null
+  /** A router on its way has forgotten it, or an end stands elsewhere now: nothing passes, and nobody says so. */
+  isForgotten: boolean
 }
 
 /** What the world tells whoever watches: the checkers and the measures. */

@@ -1,6 +1,6 @@
 import type { Choices } from '../channel/seed.ts'
 import { stream } from './draws.ts'
-import { wayBetween, type NatClass, type Topology } from './topology.ts'
+import { wayBetween, type SimulatedKind, type Topology, type Way } from './topology.ts'
 
 /** A cut: nothing of `from` reaches `to` while it stands. */
 export interface Cut {
@@ -23,14 +23,22 @@ export class Paths {
   readonly #cuts = new Set<Cut>()
   readonly #chances = new Map<number, Choices>()
   readonly #uplinkFreeAt: number[] = []
-  readonly #lossRate: number[] = []
+  readonly #lossRate: (number | null)[] = []
   readonly #extraMs: number[] = []
   readonly #bytesPerSecond: (number | null)[] = []
+  /** Where those stand who do not stand at the site of their own number. */
+  readonly #sites: number[]
+  readonly #links = new Map<string, Topology['links'][number]>()
 
   constructor(seed: string, count: number, topology: Topology) {
     this.#seed = seed
     this.#count = count
     this.topology = topology
+    this.#sites = [...topology.sites]
+    for (const link of topology.links) {
+      this.#links.set(`${link.one}/${link.other}`, link)
+      this.#links.set(`${link.other}/${link.one}`, link)
+    }
   }
 
   /** Begins a cut; the returned function ends it. */
@@ -41,7 +49,7 @@ export class Paths {
 
   /** Loses `rate` of what the node sends, instead of the topology's share; null takes it back. */
   setLoss(node: number, rate: number | null): void {
-    this.#lossRate[node] = rate ?? this.topology.lossRate
+    this.#lossRate[node] = rate
   }
 
   /** Makes everything the node sends late by `extraMs` more. */
@@ -59,22 +67,35 @@ export class Paths {
     return false
   }
 
-  natOf(node: number): NatClass {
-    const { nat } = this.topology
-    return nat[node % nat.length] ?? 'open'
+  /** Number of the site a node stands at. */
+  siteOf(node: number): number {
+    return this.#sites[node] ?? node
   }
 
-  way(from: number, to: number): ReturnType<typeof wayBetween> {
+  /** The node stands at another site from now on. */
+  move(node: number, site: number): void {
+    this.#sites[node] = site
+  }
+
+  natOf(node: number): SimulatedKind {
+    const { nat } = this.topology
+    return nat[this.siteOf(node) % nat.length] ?? 'open'
+  }
+
+  way(from: number, to: number): Way {
+    if (this.siteOf(from) === this.siteOf(to)) return 'direct'
     return wayBetween(this.natOf(from), this.natOf(to))
   }
 
   /** One way in ms for a frame sent at `now`, losses and the queue of the upstream included. */
   delayMs(from: number, to: number, sizeBytes: number, now: number): number {
-    const { regions, nearMs, farMs, jitterMs } = this.topology
+    const { regions, nearMs, farMs, ...usual } = this.topology
+    const link = this.#links.get(`${this.siteOf(from)}/${this.siteOf(to)}`)
+    const { jitterMs } = link ?? usual
     const chance = this.#chanceOf(from, to)
-    let delayMs = from % regions === to % regions ? nearMs : farMs
+    let delayMs = link?.delayMs ?? (from % regions === to % regions ? nearMs : farMs)
     delayMs += Math.floor(chance.fraction() * jitterMs) + (this.#extraMs[from] ?? 0)
-    const lossRate = this.#lossRate[from] ?? this.topology.lossRate
+    const lossRate = this.#lossRate[from] ?? (link ?? usual).lossRate
     if (lossRate > 0) {
       for (let i = 0, rtoMs = RTO_MS; i < LOSSES_MAX && chance.chance(lossRate); i++, rtoMs *= 2)
         delayMs += rtoMs

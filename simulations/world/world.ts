@@ -191,6 +191,22 @@ export class World {
     })
   }
 
+  /** The router before the node forgets what it translates: connections that leave the site go silent. */
+  forget(node: SimNode): void {
+    this.#network.forget(node, false)
+  }
+
+  /** The node goes to another site, and every connection it had goes silent. */
+  move(node: SimNode, site: number): void {
+    this.#network.forget(node, true)
+    this.paths.move(node.index, site)
+  }
+
+  /** Whether bytes get from one node to the other and back now. */
+  canMeet(from: SimNode, to: SimNode): boolean {
+    return this.#network.canMeet(from, to)
+  }
+
   /** The event loop does nothing for a while. */
   stall(node: SimNode, stallMs: number): void {
     if (node.process !== null) node.process.stalledUntil = this.now + stallMs

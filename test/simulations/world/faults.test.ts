@@ -7,7 +7,7 @@ import { sample, stream } from '../../../simulations/world/draws.ts'
 import type { SimNode } from '../../../simulations/world/node.ts'
 import { Paths } from '../../../simulations/world/paths.ts'
 import { Scheduler } from '../../../simulations/world/scheduler.ts'
-import { NAT_CLASSES, topologySchema, wayBetween } from '../../../simulations/world/topology.ts'
+import { SITE_KINDS, topologySchema, wayBetween } from '../../../simulations/world/topology.ts'
 import { World, type WorldInit } from '../../../simulations/world/world.ts'
 
 const seed = 'faults'
@@ -76,9 +76,27 @@ test('a crash loses what was not synchronous and not yet flushed', (t) => {
   t.deepEqual(disk.values('m/'), ['old'])
 })
 
-test('who can dial whom, by NAT class', (t) => {
-  const table = NAT_CLASSES.map((from) => NAT_CLASSES.map((to) => wayBetween(from, to)[0]).join(''))
-  t.deepEqual(table, ['ddppr', 'ddppr', 'ddprr', 'ddrrr', 'ddrrr'])
+test('who can dial whom, by kind of site: as physics allows the lab', (t) => {
+  const rows = SITE_KINDS.map((from) => {
+    const ways = SITE_KINDS.map((to) => wayBetween(from, to)[0])
+    return `${from.padEnd(26)} ${ways.join('')}`
+  })
+  t.deepEqual(rows, [
+    'open                       dppppppppppppp',
+    'cgnat                      dppppprrrppppp',
+    'full-cone                  dppppppppppppp',
+    'address-restricted         dppppppppppppp',
+    'port-restricted            dppppprrrppppp',
+    'port-restricted-other-port dppppprrrppppp',
+    'symmetric                  drpprrrrrprrrr',
+    'symmetric-sequential       drpprrrrrprrrr',
+    'address-dependent          drpprrrrrprrrr',
+    'hairpin                    dppppppppppppp',
+    'linux-open                 dppppprrrppppp',
+    'firewall                   dppppprrrppppp',
+    'udp-blocked                dppppprrrppppp',
+    'only-443                   dppppprrrppppp',
+  ])
 })
 
 test('delays follow regions, jitter, loss and bandwidth', (t) => {
@@ -179,6 +197,65 @@ test('routers: relays carry for those who cannot meet, until they die', (t) => {
   relayed.world.kill(relayed.world.node(0))
   relayed.world.run(11_000)
   t.false(isLinked(relayed.world, 1, 2))
+})
+
+test('sites: nodes of one meet beside their router, ways between two may be their own', (t) => {
+  const topology = topologySchema.parse({
+    jitterMs: 0,
+    nat: ['open', 'symmetric', 'symmetric'],
+    sites: [0, 1, 1, 2],
+    links: [{ one: 2, other: 0, delayMs: 80 }],
+  })
+  const paths = new Paths(seed, 4, topology)
+  t.deepEqual(
+    [0, 1, 2, 3].map((node) => paths.natOf(node)),
+    ['open', 'symmetric', 'symmetric', 'symmetric'],
+  )
+  t.is(paths.way(1, 2), 'direct')
+  t.is(paths.way(1, 3), 'relayed')
+  t.deepEqual(
+    [paths.delayMs(0, 3, 0, 0), paths.delayMs(3, 0, 0, 0), paths.delayMs(0, 1, 0, 0)],
+    [80, 80, 5],
+    'both ways, and no other',
+  )
+  paths.move(3, 1)
+  t.is(paths.way(1, 3), 'direct')
+  t.is(paths.delayMs(3, 0, 0, 0), 5)
+})
+
+test('a router that forgets silences what leaves its site; a node that roams loses everything', (t) => {
+  const topology = topologySchema.parse({
+    nat: ['open', 'symmetric', 'full-cone'],
+    sites: [0, 1, 1, 2],
+    relays: 1,
+  })
+  for (const [kind, args, isNeighbourLost] of [
+    ['reboot-nat', {}, false],
+    ['roam', { site: 2 }, true],
+  ] as const) {
+    const { world } = standing({ nodes: 4, topology })
+    planFault(world, faultSchema.parse({ kind, at: 12, select: { indices: [1] }, args }))
+    world.run(12_000)
+    const [before] = world.node(1).connections.get(world.node(2).id) ?? []
+    t.is(before?.isForgotten, isNeighbourLost, kind)
+    t.true(
+      world
+        .node(1)
+        .connections.get(world.node(0).id)
+        ?.every(({ isForgotten }) => isForgotten),
+    )
+    t.true(world.canMeet(world.node(1), world.node(0)), 'it may dial anew')
+    world.run(60_000)
+    for (const other of [0, 2, 3]) {
+      t.is(held(world, other, 1), 'alive', kind)
+      t.is(held(world, 1, other), 'alive', kind)
+    }
+    t.true(isLinked(world, 1, 0))
+    t.is(world.paths.siteOf(1), isNeighbourLost ? 2 : 1)
+    world.vanish(world.node(0))
+    t.false(world.canMeet(world.node(1), world.node(0)))
+    t.is(world.canMeet(world.node(1), world.node(3)), isNeighbourLost, 'without the relay')
+  }
 })
 
 test('a stalled event loop does nothing, and then all of it', (t) => {
