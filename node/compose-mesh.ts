@@ -404,6 +404,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     connections,
     addressesOf,
     nearby,
+    isSilent: (id) => muxes.list(id).length > 0 && !muxes.has(id),
     isCut: (id) => isCut(keyFromPeerId(id)),
     emit,
   })

@@ -12,7 +12,7 @@ import { Circuits } from './transport/circuits.ts'
 import type { Connections } from './transport/connections.ts'
 import { DirectTries } from './transport/direct-tries.ts'
 import type { MeshNode } from './transport/mesh-node.ts'
-import { ownAddresses, watchOwnAddresses } from './transport/own-addresses.ts'
+import { ownAddresses, ownAddressTexts, watchOwnAddresses } from './transport/own-addresses.ts'
 import { Paths } from './transport/paths.ts'
 import type { ReadyConnections } from './transport/ready-connections.ts'
 import { Reservations } from './transport/reservations.ts'
@@ -120,7 +120,7 @@ export function startPaths(parts: PathsParts): RunningPaths {
   const unwatch = watchOwnAddresses(network, systemTimers, () => {
     emit({ kind: 'network.changed', severity: 'info' })
     parts.networkChanged()
-    paths.networkChanged()
+    paths.networkChanged(ownAddressTexts())
   })
   return {
     circuits,

@@ -22,6 +22,8 @@ export interface ReconnectingInit {
   readonly addressesOf: (peerId: string) => string[]
   /** Members seen on the LAN; null where it is not looked at. */
   readonly nearby: Pick<Nearby, 'addressesOf' | 'peers'> | null
+  /** Whether nothing comes over the connections to a peer any more: it is dialled anew beside them. */
+  readonly isSilent: (peerId: string) => boolean
   /** Whether a peer has no business here any more: it is not looked for. */
   readonly isCut: (peerId: string) => boolean
   readonly emit: EmitEvent
@@ -36,6 +38,7 @@ export function startReconnecting({
   connections,
   addressesOf,
   nearby,
+  isSilent,
   isCut,
   emit,
 }: ReconnectingInit): ReconnectLoop {
@@ -67,7 +70,11 @@ export function startReconnecting({
     emit,
     wanted,
     fallback,
-    connected: () => network.getPeers().map((peer) => peer.toString()),
+    connected: () =>
+      network
+        .getPeers()
+        .map((peer) => peer.toString())
+        .filter((peer) => !isSilent(peer)),
     dial: (target, signal) => dialSeenFirst(connections, target, seen(target.peer), signal),
     failed: (peer, failure) => membership.dialFailed(peer, failure.code === 'dial-refused'),
   })

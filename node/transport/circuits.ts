@@ -130,7 +130,10 @@ export class Circuits {
     const connection = new ChannelConnection(circuit, address, 'outbound', ready.log())
     const transport = (): ByteTransport => connection.transport()
     const made = await ready
-      .dial({ connection, transport, via: relay, isPunched: false, signal }, peerIdFromString(peerId))
+      .dial(
+        { connection, transport, via: relay, local: null, isPunched: false, signal },
+        peerIdFromString(peerId),
+      )
       .catch((error: unknown) => Promise.reject(connection.failure ?? error))
     if (circuit.at !== null) this.#seenAt.set(peerId, circuit.at)
     return made
@@ -145,7 +148,10 @@ export class Circuits {
         const signal = this.#stopping.signal
         const transport = (): ByteTransport => connection.transport()
         void ready
-          .answer({ connection, transport, via: relay, isPunched: false, signal }, `relay ${relay}`)
+          .answer(
+            { connection, transport, via: relay, local: null, isPunched: false, signal },
+            `relay ${relay}`,
+          )
           .then(() => {
             if (at !== null && muxes.has(source)) this.#seenAt.set(source, at)
           })

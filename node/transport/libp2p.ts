@@ -40,6 +40,8 @@ const STREAM_WINDOW_BYTES_MAX = 2 * 1024 * 1024
 const INBOUND_CONNECTIONS_PER_SECOND = 200
 /** A peer that does not answer TCP within this is away; the reconnect loop comes back to it. */
 const DIAL_TIMEOUT_MS = 5000
+/** A relay holds as many reservations (protocols/relay) and its neighbours; libp2p closes what is above. */
+const CONNECTIONS_MAX = 2048
 /** Contacts per Kademlia bucket: a put or get in a small mesh then does not touch everybody (membership research, row 7). */
 const KAD_BUCKET_SIZE = 8
 
@@ -87,6 +89,7 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
       ],
       connectionManager: {
         addressSorter: byLocality,
+        maxConnections: CONNECTIONS_MAX,
         dialTimeout: DIAL_TIMEOUT_MS,
         inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
         maxIncomingPendingConnections: INBOUND_CONNECTIONS_PER_SECOND,

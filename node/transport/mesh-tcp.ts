@@ -206,7 +206,12 @@ function rawConnection(
     stream: connection,
     transport: () => socketTransport(connection),
     signal,
-    place: { via: null, remote: connection.remoteAddr.toString(), isPunched: false },
+    place: {
+      via: null,
+      remote: connection.remoteAddr.toString(),
+      local: socketOf(connection)?.localAddress ?? null,
+      isPunched: false,
+    },
     // Never on a direct connection: there all our nodes have our own.
     muxers: new Map(),
     isServed,

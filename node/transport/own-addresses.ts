@@ -1,4 +1,4 @@
-import { networkInterfaces } from 'node:os'
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os'
 import type { Timers } from '../../protocols/common/ports.ts'
 import { ipBytes } from '../../bootstrap/ip-bytes.ts'
 import { partsOf } from './libp2p-parts.ts'
@@ -36,7 +36,18 @@ export function watchOwnAddresses(network: MeshNode, timers: Timers, changed: ()
 
 /** Addresses of all interfaces but loopback, 4 or 16 bytes. */
 export function ownAddresses(): Uint8Array[] {
+  return interfaceAddresses()
+    .filter(({ internal }) => !internal)
+    .flatMap(({ address }) => ipBytes(address) ?? [])
+}
+
+/** Addresses of all interfaces, loopback too, as the system writes them, without zones. */
+export function ownAddressTexts(): Set<string> {
+  return new Set(interfaceAddresses().map(({ address }) => address.split('%')[0] ?? address))
+}
+
+function interfaceAddresses(): NetworkInterfaceInfo[] {
   return Object.values(networkInterfaces())
     .flat()
-    .flatMap((each) => (each === undefined || each.internal ? [] : (ipBytes(each.address) ?? [])))
+    .filter((each) => each !== undefined)
 }

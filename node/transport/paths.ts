@@ -1,6 +1,7 @@
 import type { Clock, EmitEvent, Random, Timers } from '../../protocols/common/ports.ts'
-import { equalBytes } from '../../protocols/common/bytes.ts'
 import type { ListedMuxer, MuxRegistry } from '../../protocols/mux/registry.ts'
+import { askEcho, echoProtocol, serveEchoes } from './echo.ts'
+import { Silence } from './silence.ts'
 import type { TraversalCode } from '../../protocols/traversal/errors.ts'
 import {
   createPath,
@@ -11,20 +12,10 @@ import {
   type PathState,
 } from '../../protocols/traversal/path.ts'
 
-/** What an echo carries. */
-const ECHO_BYTES = 16
 /** How often paths are looked at: for silence, and for relayed connections that are needed no more. */
 const LOOK_MS = 1000
-/** A direct connection that brought nothing for so long is asked whether it lives; neighbours' probes come every second. */
-const QUIET_MS = 4000
-/** And is taken for dead, for new streams, when it does not answer this within: two round trips of a bad path. */
-const SILENT_MS = 2500
-/** A direct connection that stays silent for so long while another way works is given up, so that its streams end. */
-const GIVEN_UP_MS = 15_000
 /** A connection stays for so long after another took over: what was sent on it before arrives. */
 const REPLACED_KEPT_MS = 5000
-/** Echoes of others that are answered on one connection at once. */
-const ECHOES_MAX = 8
 
 /** What paths are made of. */
 export interface PathsInit {
@@ -64,13 +55,6 @@ interface Peer {
   isNews: boolean
 }
 
-/** One direct connection under watch: what it had brought when it was last looked at. */
-interface Watched {
-  bytes: number
-  heardAt: number
-  askedAt: number | null
-}
-
 /**
  * Keeps the best way to each peer: relay first, direct as soon as it has answered, back when it falls silent. Streams stay where
  * they began; only new ones move.
@@ -79,7 +63,7 @@ export class Paths {
   readonly #init: PathsInit
   readonly #protocol: string
   readonly #peers = new Map<string, Peer>()
-  readonly #watched = new Map<string, Watched>()
+  readonly #silence: Silence
   readonly #stops: (() => void)[] = []
   /** Counts what was learned of the own NAT. */
   #knowledge = 0
@@ -87,38 +71,14 @@ export class Paths {
 
   constructor(init: PathsInit) {
     this.#init = init
-    this.#protocol = `/kith/${init.id8}/echo/1`
-    const echoing = new Map<string, number>()
-    init.muxes.handle(this.#protocol, (channel, peerId) => {
-      const open = echoing.get(peerId) ?? 0
-      if (open >= ECHOES_MAX) return channel.reset()
-      echoing.set(peerId, open + 1)
-      let left = ECHO_BYTES
-      let isDone = false
-      const done = (): void => {
-        if (isDone) return
-        isDone = true
-        const others = (echoing.get(peerId) ?? 1) - 1
-        if (others === 0) echoing.delete(peerId)
-        else echoing.set(peerId, others)
-      }
-      channel.use({
-        onData(bytes) {
-          left -= bytes.length
-          if (left < 0) {
-            done()
-            return channel.reset()
-          }
-          channel.consumed(bytes.length)
-          channel.write(bytes)
-        },
-        onEnd() {
-          done()
-          channel.end()
-        },
-        onReset: done,
-        onDrain: () => undefined,
-      })
+    this.#protocol = echoProtocol(init.id8)
+    serveEchoes(init.muxes, this.#protocol)
+    this.#silence = new Silence({
+      muxes: init.muxes,
+      ask: (listed) => askEcho(listed, this.#protocol, init.random, () => undefined),
+      silent: (listed) => this.#lost(listed),
+      heard: (listed) => this.#gained(listed),
+      clock: init.clock,
     })
     this.#stops.push(
       init.muxes.listen({
@@ -160,8 +120,12 @@ export class Paths {
       if (trying === null && state.tryAt !== null && state.lastFailure !== null) this.tryNow(peerId)
   }
 
-  /** This machine has other addresses now. */
-  networkChanged(): void {
+  /** This machine has other addresses now: `own`, as texts. Connections from addresses that are gone lead nowhere. */
+  networkChanged(own: ReadonlySet<string>): void {
+    for (const listed of this.#init.muxes.list()) {
+      const local = listed.local?.replace(/^::ffff:/, '') ?? null
+      if (local !== null && !own.has(local)) listed.cut(new Error(`this machine no longer has ${local}`))
+    }
     for (const peerId of this.#peers.keys()) this.#step(peerId, { type: 'network-changed' })
   }
 
@@ -177,29 +141,28 @@ export class Paths {
   }
 
   #added(listed: ListedMuxer): void {
-    const { peerId, via, id } = listed
-    if (via !== null) return this.#step(peerId, { type: 'relay-up' })
-    this.#watched.set(id, { bytes: 0, heardAt: this.#init.clock.now(), askedAt: null })
-    this.#step(peerId, { type: 'direct-made', connection: id })
+    this.#silence.added(listed)
+    this.#gained(listed)
   }
 
-  #removed({ peerId, via, id }: ListedMuxer): void {
-    this.#watched.delete(id)
-    if (via === null) this.#directLost(peerId, id)
-    else if (!this.#relayed(peerId)) this.#step(peerId, { type: 'relay-down' })
-    if (this.#init.muxes.list(peerId).length === 0 && !this.#isStopped) this.#forget(peerId)
+  #removed(listed: ListedMuxer): void {
+    this.#silence.removed(listed)
+    this.#lost(listed)
+    if (this.#init.muxes.list(listed.peerId).length === 0 && !this.#isStopped) this.#forget(listed.peerId)
+  }
+
+  #gained({ peerId, via, id }: ListedMuxer): void {
+    this.#step(peerId, via === null ? { type: 'direct-made', connection: id } : { type: 'relay-up' })
   }
 
   /** Another one that stands may take over: the machine knows of those in use and under test only. */
-  #directLost(peerId: string, id: string): void {
-    this.#step(peerId, { type: 'direct-closed', connection: id })
-    for (const other of this.#init.muxes.list(peerId))
-      if (other.via === null && other.id !== id && !other.isSilent)
-        this.#step(peerId, { type: 'direct-made', connection: other.id })
-  }
-
-  #relayed(peerId: string): boolean {
-    return this.#init.muxes.list(peerId).some(({ via }) => via !== null)
+  #lost({ peerId, via, id }: ListedMuxer): void {
+    const others = this.#init.muxes.list(peerId).filter((other) => other.id !== id && !other.isSilent)
+    if (via === null) {
+      this.#step(peerId, { type: 'direct-closed', connection: id })
+      for (const other of others)
+        if (other.via === null) this.#step(peerId, { type: 'direct-made', connection: other.id })
+    } else if (others.every((other) => other.via === null)) this.#step(peerId, { type: 'relay-down' })
   }
 
   /** Nothing leads there any more; a try that goes on may still bring something. */
@@ -248,13 +211,17 @@ export class Paths {
       case 'probe': {
         const asked = listed(effect.connection)
         if (asked !== undefined)
-          this.#echo(asked, () => this.#step(peerId, { type: 'probe-answered', connection: asked.id }))
+          askEcho(asked, this.#protocol, this.#init.random, () =>
+            this.#step(peerId, { type: 'probe-answered', connection: asked.id }),
+          )
         return
       }
       case 'use': {
         const { use, reason } = effect
         const used =
-          use.path === 'direct' ? listed(use.connection) : muxes.list(peerId).find(({ via }) => via !== null)
+          use.path === 'direct'
+            ? listed(use.connection)
+            : muxes.list(peerId).findLast(({ via, isSilent }) => via !== null && !isSilent)
         if (used !== undefined) muxes.prefer(used)
         const via = used?.via ?? null
         peer.isNews ||= use.path === 'relay'
@@ -283,38 +250,10 @@ export class Paths {
     if (this.#init.muxes.list(peerId).length === 0) this.#forget(peerId)
   }
 
-  /** Asks the other side over this very connection. */
-  #echo({ muxer }: ListedMuxer, answered: () => void): void {
-    const sent = this.#init.random.bytes(ECHO_BYTES)
-    const got: Uint8Array[] = []
-    try {
-      const channel = muxer.open(this.#protocol)
-      channel.use({
-        onData(bytes) {
-          got.push(bytes)
-          channel.consumed(bytes.length)
-          const all = Buffer.concat(got)
-          if (all.length < ECHO_BYTES) return
-          if (equalBytes(all, sent)) answered()
-        },
-        onEnd: () => channel.reset(),
-        onReset: () => undefined,
-        onDrain: () => undefined,
-      })
-      channel.write(sent)
-      channel.end()
-    } catch {
-      // The connection ended meanwhile, which is told by itself.
-    }
-  }
-
   #look(): void {
+    this.#silence.look()
     const now = this.#init.clock.now()
-    for (const listed of this.#init.muxes.list()) {
-      const watched = this.#watched.get(listed.id)
-      if (watched !== undefined) this.#watch(listed, watched, now)
-      if (this.#isReplaced(listed, now)) listed.close()
-    }
+    for (const listed of this.#init.muxes.list()) if (this.#isReplaced(listed, now)) listed.close()
   }
 
   /** Another one is in use, and nobody speaks over this one any more. Of two direct ones the leading side's choice stays. */
@@ -324,27 +263,5 @@ export class Paths {
     if (now - state.direct.since < REPLACED_KEPT_MS || (via === null && !state.leads)) return false
     if (id === state.direct.connection || id === state.probing?.connection) return false
     return muxer.bareChannels === 0 && muxer.streams.every(({ protocol }) => this.#init.isMovable(protocol))
-  }
-
-  #watch(listed: ListedMuxer, watched: Watched, now: number): void {
-    const { receivedBytes } = listed.muxer
-    if (receivedBytes !== watched.bytes) {
-      Object.assign(watched, { bytes: receivedBytes, heardAt: now, askedAt: null })
-      if (!listed.isSilent) return
-      listed.isSilent = false
-      return this.#step(listed.peerId, { type: 'direct-made', connection: listed.id })
-    }
-    if (watched.askedAt === null) {
-      if (now - watched.heardAt < QUIET_MS) return
-      watched.askedAt = now
-      this.#echo(listed, () => undefined)
-    } else if (listed.isSilent) {
-      // Without another way it may be a partition, which TCP outlives.
-      if (now - watched.askedAt < GIVEN_UP_MS || !this.#init.muxes.has(listed.peerId)) return
-      listed.cut(new Error('nothing came over it for too long, and another way works'))
-    } else if (now - watched.askedAt >= SILENT_MS) {
-      listed.isSilent = true
-      this.#directLost(listed.peerId, listed.id)
-    }
   }
 }

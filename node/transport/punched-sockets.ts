@@ -35,6 +35,7 @@ export class PunchedSockets {
       connection,
       transport: () => socketTransport(connection),
       via: null,
+      local: socket.localAddress ?? null,
       isPunched: true,
       signal: this.#stopping.signal,
     }

@@ -33,6 +33,8 @@ export interface ReadyConnection {
   readonly transport: () => ByteTransport
   /** Peer id of the relay it goes through; null: direct. */
   readonly via: string | null
+  /** Address of this end; null through a relay. */
+  readonly local: string | null
   /** Both sides dialled at once. */
   readonly isPunched: boolean
   readonly signal: AbortSignal
@@ -115,12 +117,15 @@ export class ReadyConnections {
     }
   }
 
-  #raw({ connection, transport, via, isPunched }: ReadyConnection, signal: AbortSignal): RawConnection {
+  #raw(
+    { connection, transport, via, local, isPunched }: ReadyConnection,
+    signal: AbortSignal,
+  ): RawConnection {
     return {
       stream: connection,
       transport,
       signal,
-      place: { via, remote: connection.remoteAddr.toString(), isPunched },
+      place: { via, remote: connection.remoteAddr.toString(), local, isPunched },
       muxers: new Map(),
       isServed: this.#bound.isServed,
     }

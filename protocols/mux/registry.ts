@@ -8,6 +8,8 @@ export interface ConnectionPlace {
   readonly via: string | null
   /** Multiaddr of the other end, or of the relay. */
   readonly remote: string
+  /** Address of this end, as text; null where it has none of its own, as through a relay. */
+  readonly local: string | null
   /** This node dialled. */
   readonly dialled: boolean
   /** Both sides dialled at once: `remote` is an endpoint nobody else can dial. */

@@ -3,6 +3,7 @@ import { channel } from './channel.ts'
 import { BenchError } from './errors.ts'
 import { forward } from './forward.ts'
 import type { BenchOptions, BenchResult } from './options.ts'
+import { relay } from './relay.ts'
 import type { Report } from './report.ts'
 
 /*
@@ -20,6 +21,10 @@ const BENCHMARKS: Readonly<
   forward: {
     about: 'a port forward between two machines: ssh -L, a plain relay, stock libp2p, kith (root)',
     run: forward,
+  },
+  relay: {
+    about: 'a transfer through a relay beside the same one without, and two pairs through it at once (root)',
+    run: relay,
   },
 }
 const ROUNDS_MAX = 1000

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { noise } from '@chainsafe/libp2p-noise'
 import test, { type ExecutionContext } from 'ava'
 import { toHex } from '../../../protocols/common/bytes.ts'
 import type { EventInput } from '../../../protocols/common/ports.ts'
@@ -9,7 +10,7 @@ import { steadyClock, systemRandom, systemTimers } from '../../../node/system-po
 import { Circuits } from '../../../node/transport/circuits.ts'
 import { Paths } from '../../../node/transport/paths.ts'
 import { Reservations } from '../../../node/transport/reservations.ts'
-import { MESH_ID, side, until } from '../../protocols/secure-channel/mesh.ts'
+import { MESH_ID, node as stockNode, side, until } from '../../protocols/secure-channel/mesh.ts'
 import { meshNode, type TestNode } from './mesh.ts'
 
 const ECHO = '/test/echo/1'
@@ -249,4 +250,53 @@ test('new channels move to a direct connection once it has answered; old ones en
   await until(() => atA?.view(b.id).path === 'none', 'nothing leads there')
   const kinds = a.events.filter(({ kind }) => kind === 'path.changed').map(({ reason }) => reason)
   t.deepEqual(kinds.slice(0, 2), ['path-relay-up', 'path-direct-up'])
+})
+
+test('200 members hold reservations at one relay at once; a peer of stock libp2p gets none, nor anything relayed', async (t) => {
+  t.timeout(120_000)
+  const relay = await member(t)
+  const members: Member[] = []
+  for (let i = 0; i < 200; i++) members.push(await member(t))
+  for (const { node } of members) await direct(node, relay.node)
+  for (const { node, events } of members) {
+    const reservations = new Reservations({
+      muxes: node.muxes,
+      protocol: relay.circuits.relayProtocol,
+      candidates: () => [{ id: relay.id, rttMs: 1 }],
+      isNeeded: () => true,
+      changed: () => undefined,
+      clock: steadyClock,
+      timers: systemTimers,
+      emit: (event) => void events.push(event),
+    })
+    t.teardown(() => reservations.stop())
+  }
+  await until(() => relay.circuits.load.reservations === 200, '200 reservations')
+  const [first, last] = [members[0], members.at(-1)]
+  if (first === undefined || last === undefined) return t.fail('there are no members')
+  await first.circuits.dial(last.id, [relay.id], signal())
+  const bytes = randomBytes(MEGABYTE)
+  t.is(await echoed(first.node.muxes.open(last.id, ECHO), bytes), sha256(bytes))
+
+  const open = await meshNode(t, side(), { compat: true })
+  const openCircuits = new Circuits({
+    selfId: open.peerId.toString(),
+    id8: toHex(MESH_ID).slice(0, 8),
+    muxes: open.muxes,
+    ready: open.ready,
+    isRelay: true,
+    directTo: () => Promise.reject(new Error('nobody')),
+    clock: steadyClock,
+    timers: systemTimers,
+    emit: () => undefined,
+  })
+  t.teardown(() => openCircuits.stop())
+  const stock = await stockNode(t, side(), [noise()])
+  t.teardown(() => stock.stop())
+  const [address] = open.getMultiaddrs()
+  if (address === undefined) return t.fail('it listens nowhere')
+  const connection = await stock.dial(address)
+  for (const protocol of [openCircuits.relayProtocol, '/libp2p/circuit/relay/0.2.0/hop'])
+    await t.throwsAsync(() => connection.newStream(protocol), undefined, protocol)
+  t.is(openCircuits.load.reservations, 0)
 })
