@@ -13,7 +13,8 @@ import type { Peer, PingReply, Service } from '../../node/api/schemas.ts'
 import { createClient, type Client } from '../../node/cli/client.ts'
 import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from '../../node/launcher.cjs'
 import type { Ready } from '../../node/compose.ts'
-import { daemon, hasCommand, installPrograms } from '../lab/programs.ts'
+import { daemon, hasCommand, installPrograms, missingForLab } from '../lab/programs.ts'
+import { demoBehindNats } from './behind-nats.ts'
 
 /*
  * The product in a minute: three nodes on this machine, a web server published on one, opened by its name from another. Prints
@@ -262,6 +263,11 @@ async function demo(): Promise<void> {
     ),
   )
   printTrace(three, two, service, peer, { address, trace, rttMs: ping?.rttMs })
+  const missing = missingForLab()
+  if (missing !== undefined)
+    return console.log(`\nTwo machines behind NATs are not shown: that needs ${missing}`)
+  console.log('\nBehind NATs, each machine in a network namespace of its own:')
+  await demoBehindNats(step)
 }
 
 /** Ends what was started, newest first, and waits for it. */

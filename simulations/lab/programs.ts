@@ -159,3 +159,10 @@ function run(command: string, args: readonly string[], cwd: string): void {
   if (result.status !== 0)
     throw new Error(`${command} ${args.join(' ')} failed: ${result.stderr}${result.error?.message ?? ''}`)
 }
+
+/** What the lab's internet needs and this machine lacks; undefined when it can be made. */
+export function missingForLab(): string | undefined {
+  if (!canMakeNamespaces()) return 'root and `ip` on Linux, to make network namespaces'
+  if (!existsSync('/dev/net/tun')) return 'the device /dev/net/tun'
+  return ['nft', 'conntrack', 'curl'].find((command) => !hasCommand(command))
+}
