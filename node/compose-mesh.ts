@@ -273,6 +273,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
       (await connections.directTo(id, signal)).newStream(protocol, { signal }),
     isMember: (id) => gatekeeper.proved(id) !== undefined,
     seenAt: (id) => ways.circuits.seenAt(id),
+    met: (id) => ways.tries.met(id),
     rttOf: (id) => later.membership?.member(id)?.rttMs ?? null,
     router: () => later.portMapping?.state()?.mapping ?? null,
     natChanged() {

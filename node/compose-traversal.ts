@@ -30,6 +30,8 @@ export interface TraversalParts {
   readonly isMember: (peerId: string) => boolean
   /** The address at which a relay sees a peer. */
   readonly seenAt: (peerId: string) => Uint8Array | undefined
+  /** Both sides met directly, whoever began. */
+  readonly met: (peerId: string) => void
   /** Round trip to a neighbour in ms, null when it is not known. */
   readonly rttOf: (peerId: string) => number | null
   /** The mapping of the mesh port at the router, where there is one. */
@@ -97,7 +99,10 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
     standing: () => nat.standing(),
     standingOf: () => null, // the exchange says it
     reflect: (port, signal) => reflectFrom(port, places(), ask, systemTimers, signal),
-    made: (peerId, socket, role, remote) => sockets.take(peerId, socket, role, remote),
+    made(peerId, socket, role, remote) {
+      parts.met(peerId)
+      sockets.take(peerId, socket, role, remote)
+    },
     clock: steadyClock,
     timers: systemTimers,
     random: systemRandom,

@@ -18,6 +18,8 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
   #held: Uint8Array[] = []
   #heldBytes = 0
   #isFull = false
+  /** Our direction is finished: what is written now has nobody to read it. */
+  #hasEnded = false
   /** Given to the user while it was paused, and not given to it before. */
   #paused: { bytes: Uint8Array[] } | undefined
 
@@ -63,10 +65,9 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
     return { sentBytes: data.byteLength, canSendMore: !this.#isFull }
   }
 
-  override async sendClose(_options?: AbortOptions): Promise<void> {
-    this.#channel.end()
-    const cut = setTimeout(() => this.#channel.reset(), CLOSE_MS)
-    cut.unref()
+  override sendClose(_options?: AbortOptions): Promise<void> {
+    this.#finish()
+    return Promise.resolve()
   }
 
   override sendReset(): void {
@@ -97,6 +98,7 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
 
   /** What follows something that waits waits too, so that the order holds. */
   #write(pieces: readonly Uint8Array[]): void {
+    if (this.#hasEnded) return
     for (const piece of pieces) {
       if (this.#isFull) {
         this.#held.push(piece)
@@ -118,7 +120,17 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
 
   #ended(error?: Error): void {
     this.failure ??= error
+    // What the other side ended is over, as with a socket.
+    if (error === undefined) this.#finish()
     if (error === undefined) this.onTransportClosed()
     else this.onRemoteReset()
+  }
+
+  #finish(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#channel.end()
+    const cut = setTimeout(() => this.#channel.reset(), CLOSE_MS)
+    cut.unref()
   }
 }

@@ -44,6 +44,15 @@ export class DirectTries {
     return triedOf(this.#ledger, peerId)
   }
 
+  /** The peer began a punch, and it led to a socket: this side tried too. */
+  met(peerId: string): void {
+    const { clock } = this.#init
+    const isOurs = this.tried(peerId).some(({ way, outcome }) => way === 'punch' && outcome === 'trying')
+    if (isOurs) return // it ends by itself
+    const id = beginTry(this.#ledger, peerId, { way: 'punch', endpoint: null, relay: null }, clock.now())
+    endTry(this.#ledger, peerId, id, null, clock.now())
+  }
+
   /** Tries one candidate after another, the best first. Null when one led to a connection, otherwise why the last one did not. */
   async tryAll(peerId: string, signal: AbortSignal): Promise<TraversalCode | null> {
     const { addressesOf, own, clock } = this.#init

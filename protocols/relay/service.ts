@@ -2,7 +2,7 @@ import { MalformedError } from '../common/errors.ts'
 import { firstFrame, FirstFrameReader } from '../common/first-frame.ts'
 import { keyFromPeerId, peerIdFromKey } from '../common/peer-id.ts'
 import type { Clock, EmitEvent, Timers } from '../common/ports.ts'
-import { keptFew, type ByteChannel, type ChannelUser } from '../mux/channel.ts'
+import { keptFew, type ByteChannel } from '../mux/channel.ts'
 import { admitCircuit, createRelayTable, endCircuit, reserve, unreserve } from './admission.ts'
 import { RelayError, type RelayCode } from './errors.ts'
 import { joinChannels, type Joined } from './join.ts'
@@ -166,25 +166,36 @@ export class RelayService {
     { source, target }: { source: string; target: string },
   ): void {
     const { timers, ipOf } = this.#init
-    const failure: { code: RelayCode | null } = { code: 'relay-target-refused' }
+    /** Why the source is refused while the target has not answered; null once it has. */
+    const state: { code: RelayCode | null; isOver: boolean; joined: Joined | null } = {
+      code: 'relay-target-refused',
+      isOver: false,
+      joined: null,
+    }
     let cancel = (): void => undefined
-    /** A side may be gone already, and then it is over within the call. */
-    const state: { isOver: boolean; joined: Joined | null } = { isOver: false, joined: null }
+    const over = (): void => {
+      if (state.isOver) return
+      state.isOver = true
+      cancel()
+      endCircuit(this.#table, source, target)
+      if (state.joined === null) return // a side was gone before they were joined
+      this.#circuits.delete(state.joined)
+      this.#endedBytes += state.joined.bytes
+    }
+    const refuse = (code: RelayCode): void => {
+      if (state.isOver) return
+      over()
+      onward.reset()
+      this.#refuse(channel, code)
+    }
     const joined = joinChannels(
-      refusable(channel, () => failure.code),
+      refusable(channel, () => state.code, refuse),
       onward,
       waiting,
       {
-        onClosed: () => {
-          state.isOver = true
-          cancel()
-          endCircuit(this.#table, source, target)
-          if (state.joined === null) return
-          this.#circuits.delete(state.joined)
-          this.#endedBytes += state.joined.bytes
-        },
+        onClosed: over,
         onFirstBack: () => {
-          failure.code = null
+          state.code = null
           cancel()
           answer(channel, { kind: RELAY_KIND.connected, at: ipOf(target) })
         },
@@ -194,7 +205,7 @@ export class RelayService {
     state.joined = joined
     this.#circuits.add(joined)
     cancel = timers.after(CONNECT_MS, () => {
-      failure.code = 'relay-timeout'
+      state.code = 'relay-timeout'
       joined.cut()
     })
   }
@@ -257,13 +268,12 @@ function answer(channel: ByteChannel, message: RelayAnswer): void {
   channel.write(firstFrame(answerFormat.encode(message)))
 }
 
-/** The source's channel as the join sees it: given up before the target answered, it says why (`code`) instead of only ending. */
-function refusable(channel: ByteChannel, code: () => RelayCode | null): ByteChannel {
-  const refuse = (reason: RelayCode): void => {
-    answer(channel, { kind: RELAY_KIND.refused, code: reason })
-    channel.end()
-    channel.use(NOBODY)
-  }
+/** The source's channel as the join sees it: given up before the target answered, it is refused (`code`) instead of only ended. */
+function refusable(
+  channel: ByteChannel,
+  code: () => RelayCode | null,
+  refuse: (code: RelayCode) => void,
+): ByteChannel {
   const giveUp = (otherwise: () => void): void => {
     const reason = code()
     if (reason === null) otherwise()
@@ -276,11 +286,4 @@ function refusable(channel: ByteChannel, code: () => RelayCode | null): ByteChan
     reset: () => giveUp(() => channel.reset()),
     consumed: (bytes) => channel.consumed(bytes),
   }
-}
-
-const NOBODY: ChannelUser = {
-  onData: () => undefined,
-  onEnd: () => undefined,
-  onReset: () => undefined,
-  onDrain: () => undefined,
 }

@@ -152,6 +152,21 @@ test('a target that gives the connection up before it answered is told apart fro
   t.is((heard.end as RelayError).code, 'relay-target-refused')
 })
 
+test('a target that ends without a word, and then goes on to misbehave, is refused once and leaves nothing', async (t) => {
+  const { relay, time, open, incoming } = world()
+  const heard = listen(connectThrough(open(ID.a), KEYS.b, time.timers))
+  await settle()
+  incoming[0]?.end()
+  await settle()
+  t.is((heard.end as RelayError).code, 'relay-target-refused')
+  t.is(relay.load.circuits, 0)
+  incoming[0]?.reset()
+  await settle()
+  time.pass(CONNECT_MS)
+  await settle()
+  t.is(relay.load.circuits, 0)
+})
+
 test('a target that says nothing is given up in time, at the relay and where it was asked', async (t) => {
   const { relay, time, open } = world()
   const heard = listen(connectThrough(open(ID.a), KEYS.b, time.timers))
