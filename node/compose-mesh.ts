@@ -128,9 +128,12 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   const mesh = isCut(signer.publicKey) ? { ...init.mesh, authority: null } : init.mesh
   /** Where this node says it is: where the router leads to it, and its own addresses. */
   const announced = (): string[] => {
-    const mapped = mappedAddress(later.portMapping?.state()?.mapping)
+    const outside = [
+      mappedAddress(later.portMapping?.state()?.mapping),
+      later.traversal?.reachedAddress(),
+    ].filter((address) => address !== undefined)
     const own = announcedAddresses(started(later.network).getMultiaddrs())
-    return mapped === undefined ? own : [mapped, ...own].slice(0, ADDRESSES_MAX)
+    return [...new Set([...outside, ...own])].slice(0, ADDRESSES_MAX)
   }
   const doors = (): string[] => doorsOf(selfId, announced(), members(), addressesOf)
   const admits = mesh.authority !== null && readAuthority(mesh.authority).roles.includes('admit')
@@ -277,6 +280,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
     rttOf: (id) => later.membership?.member(id)?.rttMs ?? null,
     router: () => later.portMapping?.state()?.mapping ?? null,
     natChanged() {
+      later.membership?.announce({ addresses: announced() })
       ways.reservations.look()
       ways.paths.natChanged()
     },
@@ -365,6 +369,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   cleanup.defer(() => recordStore.stop())
   membership.onChange((ids) => {
     if (ids.includes(selfId)) recordStore.changed()
+    for (const id of ids) if (ways.tries.hasNews(id)) ways.paths.tryNow(id)
   })
   await forward.start()
   cleanup.defer(() => forward.stop())

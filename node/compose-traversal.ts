@@ -1,3 +1,4 @@
+import { ipMultiaddr } from '../bootstrap/ip-bytes.ts'
 import type { Stream } from '@libp2p/interface'
 import type { EmitEvent } from '../protocols/common/ports.ts'
 import type { MuxRegistry } from '../protocols/mux/registry.ts'
@@ -44,6 +45,11 @@ export interface TraversalParts {
 /** Traversal, running. */
 export interface RunningTraversal {
   readonly nat: OwnNat
+  /**
+   * Where members reached this node's port from outside, as `/ip4/…/tcp/…`: a port forwarded by hand, or a server behind its
+   * provider's translation. Undefined where they did not, or where what they see differs.
+   */
+  reachedAddress(): string | undefined
   /** The member that is asked at this endpoint, or at another port of its address. */
   peerAt(endpoint: Endpoint): string | undefined
   /** Both sides dial at once; null when it led to a connection. */
@@ -110,6 +116,14 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
   })
   return {
     nat,
+    reachedAddress() {
+      const { reached = null, views = [] } = nat.latest?.observations ?? {}
+      const port = meshPortOf(network, reflector, parts.router()?.externalPort)?.port
+      const seen = views[0]?.outside.ip
+      if (reached !== true || port === undefined || seen === undefined) return undefined
+      const isCertain = scopeOf(seen) === 'public' && views.every(({ outside }) => sameIp(outside.ip, seen))
+      return isCertain ? `${ipMultiaddr(seen)}/tcp/${port}` : undefined
+    },
     peerAt: ({ ip }) => placesIn(muxes).find(({ endpoint }) => sameIp(endpoint.ip, ip))?.peer,
     async punch(peerId, signal) {
       const punched = await punches.attempt(peerId, signal)

@@ -13,6 +13,7 @@ import {
   type Tried,
 } from '../../protocols/traversal/candidates.ts'
 import type { TraversalCode } from '../../protocols/traversal/errors.ts'
+import { TRIED_PEERS_MAX } from '../../protocols/traversal/limits.ts'
 import { endpointOf } from './addresses.ts'
 import type { MeshNode } from './mesh-node.ts'
 
@@ -34,6 +35,8 @@ export interface DirectTriesInit {
 export class DirectTries {
   readonly #init: DirectTriesInit
   readonly #ledger = createLedger()
+  /** Addresses of the last try, by peer; as many as the ledger remembers. */
+  readonly #dialled = new Map<string, string>()
 
   constructor(init: DirectTriesInit) {
     this.#init = init
@@ -42,6 +45,12 @@ export class DirectTries {
   /** What was tried to reach the peer, oldest first. */
   tried(peerId: string): readonly Tried[] {
     return triedOf(this.#ledger, peerId)
+  }
+
+  /** Whether the peer announces other addresses than were tried last: a port was mapped or forwarded for it, or it moved. */
+  hasNews(peerId: string): boolean {
+    const last = this.#dialled.get(peerId)
+    return last !== undefined && last !== this.#init.addressesOf(peerId).join(' ')
   }
 
   /** The peer began a punch, and it led to a socket: this side tried too. */
@@ -56,6 +65,7 @@ export class DirectTries {
   /** Tries one candidate after another, the best first. Null when one led to a connection, otherwise why the last one did not. */
   async tryAll(peerId: string, signal: AbortSignal): Promise<TraversalCode | null> {
     const { addressesOf, own, clock } = this.#init
+    this.#remember(peerId, addressesOf(peerId).join(' '))
     const addressed = new Map<Candidate, string>()
     for (const address of addressesOf(peerId)) {
       const endpoint = endpointOf(address)
@@ -78,6 +88,15 @@ export class DirectTries {
       reason = failure
     }
     return reason
+  }
+
+  #remember(peerId: string, addresses: string): void {
+    this.#dialled.delete(peerId)
+    this.#dialled.set(peerId, addresses)
+    for (const oldest of this.#dialled.keys()) {
+      if (this.#dialled.size <= TRIED_PEERS_MAX) break
+      this.#dialled.delete(oldest)
+    }
   }
 
   async #dial(peerId: string, address: string, parent: AbortSignal): Promise<TraversalCode | null> {

@@ -61,7 +61,8 @@ export class OwnNat {
   /** Whether members reach the mesh port unasked; null when nobody said. */
   isReached(): boolean | null {
     if (this.#latest?.classified.towards === 'dialable') return true
-    return this.#init.wasDialled() || (this.#latest?.observations.reached ?? null)
+    // What was measured says more: a connection outlives the forwarded port it came through.
+    return this.#latest?.observations.reached ?? (this.#init.wasDialled() || null)
   }
 
   /** This machine moved to another network: nothing of what was found holds. */

@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava'
 import type { NetcheckReport } from '../../node/api/path-schemas.ts'
 import type { Invite, LogEvent, Peer, PingReply, Why } from '../../node/api/schemas.ts'
 import { Internet } from '../../simulations/lab/internet.ts'
+import { startMiniupnpd } from '../../simulations/lab/miniupnpd.ts'
 import { daemon } from '../programs.ts'
 import { Lab, LabNode, reasonToSkip, until, type Finished } from './lab.ts'
 
@@ -28,7 +29,7 @@ const DOWNLOAD_MAX_MS = 200_000
 const GATEWAY = 4743
 const ORIGIN_PORT = 8080
 
-const skip = reasonToSkip(['nft', 'conntrack', 'curl', 'sha256sum'], ['nginx'])
+const skip = reasonToSkip(['nft', 'conntrack', 'curl', 'sha256sum'], ['nginx', 'miniupnpd'])
 if (skip !== undefined) process.stderr.write(`two NATs: skipped, ${skip}\n`)
 const story = skip === undefined ? test.serial : test.serial.skip
 
@@ -66,6 +67,7 @@ if (skip === undefined) {
         { name: 's', kind: 'symmetric' },
         { name: 'x', kind: 'only-443' },
         { name: 'u', kind: 'udp-blocked' },
+        { name: 'p', kind: 'upnp' },
       ],
     })
     const listen = ['--listen', '/ip4/0.0.0.0/tcp/4701', '--listen', '/ip4/0.0.0.0/tcp/443']
@@ -186,6 +188,49 @@ for (const [name, what] of [
     t.pass()
   })
 }
+
+story(
+  'a port forwarded by hand is found and announced: then even the symmetric NAT leads there directly',
+  async (t) => {
+    const router = lab.namespace('a-router')
+    const rule =
+      'table ip byhand { chain pre { type nat hook prerouting priority -110; iifname "wan" tcp dport 4701 dnat to 192.168.1.2:4701; }; }'
+    const forward = await lab.run(undefined, 'ip', ['netns', 'exec', router, '/usr/sbin/nft', rule])
+    t.is(forward.code, 0, forward.stderr)
+    const report = await node('a').json<NetcheckReport>('netcheck')
+    t.true(report.dialable)
+    t.false(report.needsRelays)
+    await until('s to reach a directly', async () => {
+      await node('s').cli('ping', 'a', '--until-direct')
+      return (await pathOf('s', 'a'))?.path === 'direct'
+    })
+    const why = await node('s').json<Why>('why', 'a')
+    const found = why.ways?.tried.find(({ way, outcome }) => way === 'public' && outcome === 'connected')
+    t.is(found?.endpoint, `${net.address('a')}:4701`)
+    const nft = ['netns', 'exec', router, '/usr/sbin/nft']
+    const removed = await lab.run(undefined, 'ip', [...nft, 'delete', 'table', 'ip', 'byhand'])
+    t.is(removed.code, 0, removed.stderr)
+    t.false((await node('a').json<NetcheckReport>('netcheck')).dialable)
+  },
+)
+
+story('a router with UPnP and NAT-PMP is asked for the port, which is taken back at the end', async (t) => {
+  startMiniupnpd(lab, net, 'p', { upnp: true, pmp: true })
+  await joins(t, 'p')
+  const report = await until('the router to map the port', async () => {
+    const found = await node('p').json<NetcheckReport>('netcheck')
+    return found.dialable === true ? found : undefined
+  })
+  t.is(report.portMapping.method, 'pcp')
+  t.true(report.portMapping.outside?.startsWith(`${net.address('p')}:`))
+  await until('s to reach p directly', async () => (await pathOf('s', 'p'))?.path === 'direct')
+  const { code, tookMs } = await node('p').stop()
+  t.is(code, 0)
+  t.log(`stopped in ${Math.round(tookMs)} ms`)
+  const [, port = ''] = report.portMapping.outside?.split(':') ?? []
+  const refused = await lab.run('r1', 'curl', ['-s', '-m', '2', `http://${net.address('p')}:${port}/`])
+  t.true([7, 28].includes(refused.code ?? 0), `curl ended with ${refused.code}`)
+})
 
 /** Begins a download by name at b, hashed as it comes. */
 function startDownload(): Promise<Finished> {
