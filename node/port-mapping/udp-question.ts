@@ -23,6 +23,8 @@ export async function withUdp<T>(
 ): Promise<T> {
   signal.throwIfAborted()
   const socket = createSocket('udp4')
+  // Between two questions nobody listens; what went wrong then shows in the next one.
+  socket.on('error', () => undefined)
   try {
     socket.connect(port, gateway)
     await once(socket, 'connect', { signal })
@@ -50,7 +52,7 @@ function ask<T>(
     const end = (finish: () => void): void => {
       clearTimeout(timer)
       signal.removeEventListener('abort', onAbort)
-      socket.removeAllListeners('message').removeAllListeners('error')
+      socket.removeAllListeners('message').off('error', silent)
       finish()
     }
     const onAbort = (): void => end(() => fail(signal.reason as Error))

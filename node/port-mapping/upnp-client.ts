@@ -119,7 +119,8 @@ async function search(gateway: string, signal: AbortSignal): Promise<URL[]> {
         clearTimeout(timer)
         signal.removeEventListener('abort', onAbort)
       })
-      socket.once('error', (cause) => fail(new PortMappingError('mapping-none', 'cannot search', { cause })))
+      // Each datagram may bring one.
+      socket.on('error', (cause) => fail(new PortMappingError('mapping-none', 'cannot search', { cause })))
       socket.on('message', (message, from) => {
         if (from.address !== gateway) return
         const url = locationOf(message.toString('latin1'), gateway)
@@ -129,8 +130,13 @@ async function search(gateway: string, signal: AbortSignal): Promise<URL[]> {
         setTimeout(done, 200)
       })
       socket.bind(0, local, () => {
-        socket.setMulticastInterface(local)
-        socket.setMulticastTTL(2)
+        try {
+          socket.setMulticastInterface(local)
+          socket.setMulticastTTL(2)
+        } catch (cause) {
+          // The address went away since.
+          return fail(new PortMappingError('mapping-none', 'cannot search', { cause }))
+        }
         for (const target of SEARCH_TARGETS)
           for (const host of [SSDP_GROUP, gateway])
             socket.send(searchMessage(host, target), SSDP_PORT, host, unsent)

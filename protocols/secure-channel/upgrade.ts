@@ -348,7 +348,10 @@ export class ChannelUpgrade {
     const { muxes, clock, steadyClock = clock } = this.#init
     if (muxes === undefined) throw new Error('a muxer was chosen that was not offered')
     const peerId = remotePeer.toString()
-    const place = { ...(raw.place ?? { via: null, remote: '', local: null, isPunched: false }), dialled: initiator }
+    const place = {
+      ...(raw.place ?? { via: null, remote: '', local: null, isPunched: false }),
+      dialled: initiator,
+    }
     const listed: { remove?: () => void } = {}
     const muxer = new ChannelMuxer({
       connection: { peerId, via: place.via, log: raw.stream.log.newScope('mux') },
