@@ -99,8 +99,10 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
     openStream: parts.openStream,
     isMember,
     vouchedOf(peerId) {
-      const ip = parts.seenAt(peerId)
-      return ip === undefined ? null : [ip]
+      const direct = muxes.list(peerId).find(({ via }) => via === null)
+      const ip = (direct === undefined ? undefined : endpointOf(direct.remote)?.ip) ?? parts.seenAt(peerId)
+      // Where nobody can say it, nothing is dialled: whoever names endpoints may name a victim's.
+      return ip === undefined ? [] : [ip]
     },
     standing: () => nat.standing(),
     standingOf: () => null, // the exchange says it

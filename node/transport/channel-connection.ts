@@ -20,6 +20,8 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
   #isFull = false
   /** Our direction is finished: what is written now has nobody to read it. */
   #hasEnded = false
+  /** The other side ended while nothing was to be given; told when all has been. */
+  #hasEndedPaused = false
   /** Given to the user while it was paused, and not given to it before. */
   #paused: { bytes: Uint8Array[] } | undefined
 
@@ -94,11 +96,15 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
     const waiting = this.#paused?.bytes ?? []
     this.#paused = undefined
     for (const bytes of waiting) this.#onBytes(bytes)
+    if (this.#paused === undefined && this.#hasEndedPaused) this.#ended()
   }
 
   /** What follows something that waits waits too, so that the order holds. */
   #write(pieces: readonly Uint8Array[]): void {
-    if (this.#hasEnded) return
+    if (!this.#hasEnded) this.#pass(pieces)
+  }
+
+  #pass(pieces: readonly Uint8Array[]): void {
     for (const piece of pieces) {
       if (this.#isFull) {
         this.#held.push(piece)
@@ -112,13 +118,18 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
     const held = this.#held
     this.#held = []
     this.#heldBytes = 0
-    this.#write(held)
+    this.#pass(held)
     if (this.#isFull) return
+    if (this.#hasEnded) return this.#channel.end()
     this.safeDispatchEvent('drain')
     this.#taker?.onDrain()
   }
 
   #ended(error?: Error): void {
+    if (error === undefined && this.#paused !== undefined) {
+      this.#hasEndedPaused = true
+      return
+    }
     this.failure ??= error
     // What the other side ended is over, as with a socket.
     if (error === undefined) this.#finish()
@@ -129,7 +140,7 @@ export class ChannelConnection extends AbstractMultiaddrConnection {
   #finish(): void {
     if (this.#hasEnded) return
     this.#hasEnded = true
-    this.#channel.end()
+    if (this.#held.length === 0) this.#channel.end() // otherwise behind what waits
     const cut = setTimeout(() => this.#channel.reset(), CLOSE_MS)
     cut.unref()
   }

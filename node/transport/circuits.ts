@@ -104,9 +104,16 @@ export class Circuits {
   async dial(peerId: string, relays: readonly string[], signal: AbortSignal): Promise<Connection> {
     if (relays.length === 0) throw new RelayError('relay-none', `no relay leads to ${peerId}`)
     const won = new AbortController()
+    let winner: Connection | undefined
     const all = AbortSignal.any([signal, won.signal, this.#stopping.signal])
     try {
-      const tries = relays.slice(0, RELAYS_TRIED_MAX).map((relay) => () => this.#dialVia(peerId, relay, all))
+      const tries = relays.slice(0, RELAYS_TRIED_MAX).map((relay) => async () => {
+        const made = await this.#dialVia(peerId, relay, all)
+        winner ??= made
+        // Too late: it would hold a place at its relay.
+        if (winner !== made) void made.close().catch((error: Error) => made.abort(error))
+        return winner
+      })
       return await firstToSucceed(tries, NEXT_RELAY_MS, signal)
     } finally {
       won.abort(new RelayError('relay-none', 'another relay was quicker'))
@@ -140,9 +147,11 @@ export class Circuits {
   }
 
   #incoming(channel: ByteChannel, relay: string): void {
-    const { timers, ready, emit, muxes } = this.#init
+    const { timers, ready, emit } = this.#init
     readIncoming(channel, timers, {
       onIncoming: ({ source, at, channel: behind }) => {
+        // A relay that names itself has no business but to vouch for an address of its own choice.
+        if (source === relay) return behind.reset()
         const address = multiaddr(`/p2p/${relay}/p2p-circuit/p2p/${source}`)
         const connection = new ChannelConnection(behind, address, 'inbound', ready.log())
         const signal = this.#stopping.signal
@@ -152,8 +161,8 @@ export class Circuits {
             { connection, transport, via: relay, local: null, isPunched: false, signal },
             `relay ${relay}`,
           )
-          .then(() => {
-            if (at !== null && muxes.has(source)) this.#seenAt.set(source, at)
+          .then((proved) => {
+            if (at !== null && proved === source) this.#seenAt.set(source, at)
           })
       },
       onFailure: (error) =>

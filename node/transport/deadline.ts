@@ -7,6 +7,7 @@ export function deadline(
   const abort = (): void => controller.abort(parent.reason)
   const timer = setTimeout(abort, afterMs)
   parent.addEventListener('abort', abort)
+  if (parent.aborted) abort()
   const end = (): void => {
     clearTimeout(timer)
     parent.removeEventListener('abort', abort)

@@ -123,8 +123,8 @@ export class Paths {
   /** This machine has other addresses now: `own`, as texts. Connections from addresses that are gone lead nowhere. */
   networkChanged(own: ReadonlySet<string>): void {
     for (const listed of this.#init.muxes.list()) {
-      const local = listed.local?.replace(/^::ffff:/, '') ?? null
-      if (local !== null && !own.has(local)) listed.cut(new Error(`this machine no longer has ${local}`))
+      const [local] = listed.local?.replace(/^::ffff:/, '').split('%') ?? []
+      if (local !== undefined && !own.has(local)) listed.cut(new Error(`this machine no longer has ${local}`))
     }
     for (const peerId of this.#peers.keys()) this.#step(peerId, { type: 'network-changed' })
   }

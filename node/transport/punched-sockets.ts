@@ -45,7 +45,7 @@ export class PunchedSockets {
             () => true,
             () => false, // told as an event by the upgrade
           )
-        : this.#ready.answer(ready, `punch ${peerId}`).then(() => connection.status === 'open')
+        : this.#ready.answer(ready, `punch ${peerId}`).then((proved) => proved === peerId)
     this.#pending.set(peerId, made)
     void made.finally(() => {
       if (this.#pending.get(peerId) === made) this.#pending.delete(peerId)

@@ -86,10 +86,10 @@ export class ReadyConnections {
   }
 
   /**
-   * Does the handshake as the side that is dialled. `origin`: who to hold to account for what is not proved. Failures are
-   * events; the connection is closed then.
+   * Does the handshake as the side that is dialled. `origin`: who to hold to account for what is not proved. Gives the peer id that
+   * was proved; null when none was, which is an event, and the connection is closed then.
    */
-  async answer(ready: ReadyConnection, origin: string): Promise<void> {
+  async answer(ready: ReadyConnection, origin: string): Promise<string | null> {
     const { upgrader } = this.#bound
     const { connection } = ready
     const proved = this.#halfOpen.enter(origin, (error) => connection.abort(error))
@@ -103,6 +103,7 @@ export class ReadyConnections {
       const secured = await this.#upgrade.answer(raw, () => Promise.resolve(opening.message))
       refund()
       await upgrader.upgradeInbound(connection, { signal: shaking.signal, ...withoutNegotiation(secured) })
+      return secured.remotePeer.toString()
     } catch (error) {
       connection.abort(error as Error)
       this.#emit({
@@ -112,6 +113,7 @@ export class ReadyConnections {
         text: (error as Error).message,
         fields: { from: connection.remoteAddr.toString() },
       })
+      return null
     } finally {
       proved()
     }

@@ -5,6 +5,9 @@ import { FrameReader, lengthPrefixed } from '../../protocols/common/length-prefi
 import { PUNCH_MESSAGE_BYTES_MAX } from '../../protocols/traversal/limits.ts'
 import type { PunchExchange } from './punch-driver.ts'
 
+/** Frames that wait for the attempt to begin: an exchange has three. */
+const EARLY_FRAMES_MAX = 8
+
 type User = Parameters<PunchExchange['use']>[0]
 
 /** Reads frames off a stream until it ends. A length that cannot be ends it. */
@@ -47,6 +50,7 @@ export class PunchStreams implements PunchExchange {
   readonly #streams = new Map<string, Stream>()
   readonly #frames: Uint8Array[] = []
   #user: User | null = null
+  #isOver = false
 
   /** Whether an OFFER of the other side came, with a stream of its own. */
   hasOffer = false
@@ -58,8 +62,9 @@ export class PunchStreams implements PunchExchange {
 
   /** A message that came on one of the streams. */
   frame(bytes: Uint8Array): void {
-    if (this.#user === null) this.#frames.push(bytes)
-    else this.#user.onFrame(bytes)
+    if (this.#isOver) return
+    if (this.#user !== null) this.#user.onFrame(bytes)
+    else if (this.#frames.length < EARLY_FRAMES_MAX) this.#frames.push(bytes)
   }
 
   /** The other side says no more over one of the streams; this side may, until `close`. */
@@ -81,6 +86,8 @@ export class PunchStreams implements PunchExchange {
   /** Ends all streams, behind what was sent. */
   async close(signal: AbortSignal): Promise<void> {
     this.#user = null
+    this.#isOver = true
+    this.#frames.length = 0
     const streams = [...this.#streams.values()]
     this.#streams.clear()
     await Promise.all(streams.map((stream) => endStream(stream, signal)))
@@ -96,8 +103,11 @@ export function sendFrame(stream: Stream, bytes: Uint8Array): void {
   }
 }
 
-/** Ends a stream behind what was sent. */
+/** Ends a stream behind what was sent. The other side gets until `signal` aborts to end its direction too. */
 export async function endStream(stream: Stream, signal: AbortSignal): Promise<void> {
+  const cut = (): void => stream.abort(new Error('the other side does not end the exchange'))
+  signal.addEventListener('abort', cut, { once: true })
+  stream.addEventListener('close', () => signal.removeEventListener('abort', cut))
   try {
     await stream.close({ signal })
   } catch (error) {

@@ -130,13 +130,16 @@ function onEvent(state: PathState, event: PathEvent, now: number, random: () => 
   }
 }
 
-/** A connection counts once it has answered; while one is asked, another is one too many. */
+/**
+ * A connection counts once it has answered. While one is asked, another waits: the owner tells of it again when that one is gone,
+ * and closes what is left over once nobody speaks over it. Closing it here would cut streams that began on it, and where both
+ * sides dialled at once, each would close the other's.
+ */
 function onMade(state: PathState, connection: ConnectionId, now: number): PathEffect[] {
   if (connection === state.direct?.connection || connection === state.probing?.connection) return []
   state.tryUntil = null
   state.tryAt = null
-  if (state.probing !== null && state.probing.connection !== state.direct?.connection)
-    return [{ type: 'close', connection }]
+  if (state.probing !== null && state.probing.connection !== state.direct?.connection) return []
   state.probing = { connection, until: now + PROBE_MS, code: 'path-probe-timeout' }
   return [{ type: 'probe', connection }]
 }

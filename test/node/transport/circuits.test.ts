@@ -1,16 +1,21 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { noise } from '@chainsafe/libp2p-noise'
 import test, { type ExecutionContext } from 'ava'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { toHex } from '../../../protocols/common/bytes.ts'
+import { firstFrame } from '../../../protocols/common/first-frame.ts'
+import { keyFromPeerId } from '../../../protocols/common/peer-id.ts'
 import type { EventInput } from '../../../protocols/common/ports.ts'
 import type { ByteChannel } from '../../../protocols/mux/channel.ts'
 import type { RelayError } from '../../../protocols/relay/errors.ts'
+import { incomingFormat } from '../../../protocols/relay/wire.ts'
 import { RelayService } from '../../../protocols/relay/service.ts'
 import { steadyClock, systemRandom, systemTimers } from '../../../node/system-ports.ts'
 import { Circuits } from '../../../node/transport/circuits.ts'
 import { Paths } from '../../../node/transport/paths.ts'
 import { Reservations } from '../../../node/transport/reservations.ts'
 import { MESH_ID, node as stockNode, side, until } from '../../protocols/secure-channel/mesh.ts'
+import { delayProxy } from './delay-proxy.ts'
 import { meshNode, type TestNode } from './mesh.ts'
 
 const ECHO = '/test/echo/1'
@@ -90,6 +95,22 @@ function echoed(channel: ByteChannel, bytes: Uint8Array): Promise<string> {
     })
     send()
   })
+}
+
+function pathsOf(t: ExecutionContext, of: Member): Paths {
+  const paths = new Paths({
+    selfId: of.id,
+    id8: toHex(MESH_ID).slice(0, 8),
+    muxes: of.node.muxes,
+    tryDirect: () => Promise.resolve('port-unknown'),
+    isMovable: () => true,
+    clock: steadyClock,
+    random: systemRandom,
+    timers: systemTimers,
+    emit: (event) => void of.events.push(event),
+  })
+  t.teardown(() => paths.stop())
+  return paths
 }
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -213,32 +234,62 @@ test('reservations are held, lost with the relay and made again', async (t) => {
   t.true(relay.circuits.holds(a.id))
 })
 
+test('two members that dial each other at once keep one connection, and cut no stream of the other', async (t) => {
+  const [a, b] = [await member(t), await member(t)]
+  const [pathsOfA, pathsOfB] = [pathsOf(t, a), pathsOf(t, b)]
+  const proxies = await Promise.all(
+    [b, a].map(({ node }) => delayProxy(t, node.getMultiaddrs()[0] as Multiaddr, 30)),
+  )
+  const dial = (from: Member, proxy: (typeof proxies)[number] | undefined): Promise<unknown> =>
+    proxy === undefined
+      ? Promise.reject(new Error('no proxy'))
+      : from.node.dial(proxy.address, { force: true })
+  await Promise.all([dial(a, proxies[0]), dial(b, proxies[1])])
+  await until(() => pathsOfA.view(b.id).path === 'direct', 'a has a way')
+  await until(() => pathsOfB.view(a.id).path === 'direct', 'b has a way')
+  const bytes = randomBytes(100_000)
+  const talk = async (): Promise<void> => {
+    const [there, back] = [a.node.muxes.open(b.id, ECHO), b.node.muxes.open(a.id, ECHO)]
+    t.deepEqual(await Promise.all([echoed(there, bytes), echoed(back, bytes)]), [
+      sha256(bytes),
+      sha256(bytes),
+    ])
+  }
+  await talk()
+  const counts = (): number[] => [a.node.muxes.list(b.id).length, b.node.muxes.list(a.id).length]
+  await until(() => counts().join(' ') === '2 2', 'both stand')
+  await new Promise((done) => setTimeout(done, 4000)) // it is kept for 5 s
+  await until(() => counts().join(' ') === '1 1', 'one is closed when nobody speaks over it')
+  await talk()
+})
+
+test('what a relay says of a member counts only once that member has proved itself through it', async (t) => {
+  const [a, relay, b] = [await member(t), await member(t), await member(t)]
+  await Promise.all([direct(relay.node, a.node), direct(b.node, a.node)])
+  const channel = relay.node.muxes.openDirect(a.id, `/kith/${toHex(MESH_ID).slice(0, 8)}/circuit/1`)
+  const incoming = {
+    kind: 6,
+    version: 1,
+    source: keyFromPeerId(b.id),
+    at: Uint8Array.of(52, 0, 0, 9),
+  } as const
+  channel.write(firstFrame(incomingFormat.encode(incoming)))
+  channel.write(randomBytes(64))
+  await until(() => a.events.some(({ kind }) => kind === 'connection.refused'), 'no handshake came')
+  t.is(a.circuits.seenAt(b.id), undefined)
+})
+
 test('new channels move to a direct connection once it has answered; old ones end where they began', async (t) => {
   const [a, relay, b] = [await member(t), await member(t), await member(t)]
   await direct(b.node, relay.node)
-  const pathsOf = (of: Member): Paths => {
-    const paths = new Paths({
-      selfId: of.id,
-      id8: toHex(MESH_ID).slice(0, 8),
-      muxes: of.node.muxes,
-      tryDirect: () => Promise.resolve('port-unknown'),
-      isMovable: () => false,
-      clock: steadyClock,
-      random: systemRandom,
-      timers: systemTimers,
-      emit: (event) => void of.events.push(event),
-    })
-    t.teardown(() => paths.stop())
-    return paths
-  }
-  const [atA] = [pathsOf(a), pathsOf(b)]
+  const [atA] = [pathsOf(t, a), pathsOf(t, b)]
   await a.circuits.dial(b.id, [relay.id], signal())
-  t.is(atA?.view(b.id).path, 'relay')
+  t.is(atA.view(b.id).path, 'relay')
   const old = a.node.muxes.open(b.id, ECHO)
   const bytes = randomBytes(4 * MEGABYTE)
   old.write(bytes.subarray(0, 1000))
   await a.node.dial(b.node.getMultiaddrs(), { force: true })
-  await until(() => atA?.view(b.id).path === 'direct', 'the direct connection is used')
+  await until(() => atA.view(b.id).path === 'direct', 'the direct connection is used')
   const carried = relay.circuits.load.bytes
   t.is(await echoed(a.node.muxes.open(b.id, ECHO), bytes), sha256(bytes))
   t.true(relay.circuits.load.bytes - carried < 100_000, 'the relay carries none of it')
@@ -247,7 +298,7 @@ test('new channels move to a direct connection once it has answered; old ones en
   await until(() => relay.circuits.load.circuits === 0, 'without channels the relayed connection is closed')
   t.is(a.node.muxes.list(b.id).length, 1)
   for (const connection of a.node.getConnections(b.node.peerId)) connection.abort(new Error('cable cut'))
-  await until(() => atA?.view(b.id).path === 'none', 'nothing leads there')
+  await until(() => atA.view(b.id).path === 'none', 'nothing leads there')
   const kinds = a.events.filter(({ kind }) => kind === 'path.changed').map(({ reason }) => reason)
   t.deepEqual(kinds.slice(0, 2), ['path-relay-up', 'path-direct-up'])
 })

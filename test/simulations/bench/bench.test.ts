@@ -27,7 +27,7 @@ test('the list names every benchmark', async (t) => {
   t.is(code, 0)
   t.deepEqual(
     (JSON.parse(stdout) as { name: string }[]).map(({ name }) => name),
-    ['channel', 'forward'],
+    ['channel', 'forward', 'relay'],
   )
 })
 
