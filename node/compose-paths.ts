@@ -75,10 +75,20 @@ export function startPaths(parts: PathsParts): RunningPaths {
   // Before anybody said, a public address of its own speaks for being reached.
   const needsRelays = (): boolean =>
     !(parts.isReached() ?? ownAddresses().some((ip) => scopeOf(ip) === 'public'))
+  // Who announces a public address counts too: a relay that started again may have come to this node first.
+  const candidates = (): string[] => {
+    const announces = (id: string): boolean =>
+      (parts.membership()?.addressesOf(id) ?? []).some((address) => isPublic(address))
+    const reached = muxes.list().filter(({ peerId, via, dialled, isPunched, remote, isSilent }) => {
+      if (via !== null || isSilent) return false
+      return (dialled && !isPunched && isPublic(remote)) || announces(peerId)
+    })
+    return [...new Set(reached.map(({ peerId }) => peerId))]
+  }
   const reservations = new Reservations({
     muxes,
     protocol: circuits.relayProtocol,
-    candidates: () => dialledOnTheInternet(muxes).map((id) => ({ id, rttMs: rttOf(id) })),
+    candidates: () => candidates().map((id) => ({ id, rttMs: rttOf(id) })),
     isNeeded: needsRelays,
     changed: (relays) => parts.relaysChanged(relays.map((id) => keyFromPeerId(id))),
     clock: steadyClock,
@@ -98,6 +108,7 @@ export function startPaths(parts: PathsParts): RunningPaths {
     id8,
     muxes,
     tryDirect: (id, signal) => tries.tryAll(id, signal),
+    hasNews: (id) => tries.hasNews(id),
     isMovable: (protocol) => protocol === movable,
     clock: steadyClock,
     random: systemRandom,
@@ -128,7 +139,7 @@ export function startPaths(parts: PathsParts): RunningPaths {
     paths,
     tries,
     isRelay: parts.isRelay,
-    candidates: () => dialledOnTheInternet(muxes),
+    candidates,
     relaysTo,
     needsRelays,
     stop() {
@@ -140,12 +151,8 @@ export function startPaths(parts: PathsParts): RunningPaths {
   }
 }
 
-/** Members this node dialled at an address of the internet: so can others. */
-function dialledOnTheInternet(muxes: MuxRegistry): string[] {
-  const reached = muxes.list().filter(({ via, dialled, isPunched, remote, isSilent }) => {
-    const endpoint = endpointOf(remote)
-    const isReached = via === null && dialled && !isPunched && !isSilent
-    return isReached && endpoint !== undefined && scopeOf(endpoint.ip) === 'public'
-  })
-  return [...new Set(reached.map(({ peerId }) => peerId))]
+/** Whether a multiaddr begins with a public IP address and a TCP port. */
+function isPublic(address: string): boolean {
+  const endpoint = endpointOf(address)
+  return endpoint !== undefined && scopeOf(endpoint.ip) === 'public'
 }

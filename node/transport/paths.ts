@@ -25,6 +25,8 @@ export interface PathsInit {
   readonly muxes: MuxRegistry
   /** Looks for a direct way by all candidates; resolves to null when one was made, otherwise to why not. */
   readonly tryDirect: (peerId: string, signal: AbortSignal) => Promise<TraversalCode | null>
+  /** Whether the peer announces other addresses than the last try began with. */
+  readonly hasNews: (peerId: string) => boolean
   /** Whether streams of a libp2p protocol move to another connection by themselves when theirs is closed. */
   readonly isMovable: (protocol: string) => boolean
   /** Never goes back. */
@@ -245,7 +247,7 @@ export class Paths {
     if (peer.trying === trying) peer.trying = null
     if (reason !== null) {
       this.#step(peerId, { type: 'try-failed', reason })
-      if (knowledge !== this.#knowledge) this.tryNow(peerId)
+      if (knowledge !== this.#knowledge || this.#init.hasNews(peerId)) this.tryNow(peerId)
     }
     if (this.#init.muxes.list(peerId).length === 0) this.#forget(peerId)
   }

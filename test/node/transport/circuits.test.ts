@@ -103,6 +103,7 @@ function pathsOf(t: ExecutionContext, of: Member): Paths {
     id8: toHex(MESH_ID).slice(0, 8),
     muxes: of.node.muxes,
     tryDirect: () => Promise.resolve('port-unknown'),
+    hasNews: () => false,
     isMovable: () => true,
     clock: steadyClock,
     random: systemRandom,
