@@ -1,3 +1,4 @@
+import { fraction } from '../protocols/common/fraction.ts'
 import type { Clock, EmitEvent, Random, Timers } from '../protocols/common/ports.ts'
 import type { BootstrapCode } from './errors.ts'
 import { DIAL_TIMEOUT_MS, RECONNECT_TICK_MS } from './limits.ts'
@@ -90,10 +91,7 @@ export class ReconnectLoop {
     for (const effect of step(this.#state, event, this.#init.clock.now(), this.#fraction)) this.#start(effect)
   }
 
-  readonly #fraction = (): number => {
-    const bytes = this.#init.random.bytes(4)
-    return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) / 2 ** 32
-  }
+  readonly #fraction = (): number => fraction(this.#init.random)
 
   #start({ peer, addresses }: DialEffect): void {
     const abort = new AbortController()

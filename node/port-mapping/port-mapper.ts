@@ -1,3 +1,4 @@
+import { fraction } from '../../protocols/common/fraction.ts'
 import type { Clock, EmitEvent, Random, Timers } from '../../protocols/common/ports.ts'
 import type { MappingClient } from './client.ts'
 import { PortMappingError, type PortMappingCode } from './errors.ts'
@@ -196,9 +197,4 @@ export class PortMapper {
     const severity = code === 'mapping-none' || code === 'mapping-no-gateway' ? 'info' : 'notice'
     this.#options.emit({ kind: 'port.mapping-failed', severity, reason: code })
   }
-}
-
-function fraction(random: Random): number {
-  const [a = 0, b = 0, c = 0] = random.bytes(3)
-  return (a * 65_536 + b * 256 + c) / 2 ** 24
 }

@@ -1,3 +1,4 @@
+import { fraction } from '../../protocols/common/fraction.ts'
 import type { Clock, EmitEvent, Random, Timers } from '../../protocols/common/ports.ts'
 import type { ListedMuxer, MuxRegistry } from '../../protocols/mux/registry.ts'
 import { askEcho, echoProtocol, serveEchoes } from './echo.ts'
@@ -197,10 +198,7 @@ export class Paths {
           )
   }
 
-  readonly #fraction = (): number => {
-    const bytes = this.#init.random.bytes(4)
-    return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) / 2 ** 32
-  }
+  readonly #fraction = (): number => fraction(this.#init.random)
 
   #perform(peerId: string, peer: Peer, effect: PathEffect): void {
     const { muxes } = this.#init

@@ -37,6 +37,8 @@ export class OwnNat {
   /** Reflectors of the last measurement; it is repeated when there are more. */
   #askedOf = 0
   #running: Promise<Netcheck> | null = null
+  /** Counts networks: what was measured in another one does not hold. */
+  #network = 0
 
   constructor(init: OwnNatInit) {
     this.#init = init
@@ -67,6 +69,7 @@ export class OwnNat {
 
   /** This machine moved to another network: nothing of what was found holds. */
   forget(): void {
+    this.#network++
     this.#latest = null
     this.#askedOf = 0
     this.#measuredAt = Number.NEGATIVE_INFINITY
@@ -115,7 +118,9 @@ export class OwnNat {
     this.#measuredAt = clock.now()
     this.#askedOf = this.#count()
     const before = this.#latest?.classified
+    const network = this.#network
     const found = await measure(this.#stopping.signal)
+    if (network !== this.#network) return found // this machine moved meanwhile: it is measured anew
     this.#latest = found
     const { mapping, filtering, towards } = found.classified
     if (

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Clock, EmitEvent, Random, Timers } from '../../protocols/common/ports.ts'
+import { fraction } from '../../protocols/common/fraction.ts'
 import { describeEndpoint, type Endpoint } from '../../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../../protocols/traversal/errors.ts'
 import type {
@@ -14,7 +15,6 @@ import { nextWakeAt, type PunchOptions, type PunchState } from '../../protocols/
 import { NOMINATION_BYTES, type Offer } from '../../protocols/traversal/wire.ts'
 import { takeFirstBytes } from './first-bytes.ts'
 import { FreshPort } from './fresh-port.ts'
-import { fraction } from './fraction.ts'
 import { remoteEndpoint } from './socket-endpoint.ts'
 
 /** The relayed streams of one attempt: one, or two when both sides offer at once. */

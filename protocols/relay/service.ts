@@ -149,9 +149,17 @@ export class RelayService {
       onReset: () => (gone.isGone = true),
       onDrain: () => undefined,
     })
-    const onward = await this.#open(target, source).catch(() => null)
-    if (onward === null || gone.isGone || gone.hasEnded) {
-      onward?.reset()
+    let onward: ByteChannel
+    try {
+      onward = await this.#open(target, source)
+    } catch (error) {
+      endCircuit(this.#table, source, target)
+      // Whoever asked is told why; here it is no news that a member is away.
+      if (!gone.isGone) this.#refuse(channel, error instanceof RelayError ? error.code : 'relay-target-away')
+      return
+    }
+    if (gone.isGone || gone.hasEnded) {
+      onward.reset()
       endCircuit(this.#table, source, target)
       if (!gone.isGone) this.#refuse(channel, 'relay-target-away')
       return

@@ -1,4 +1,4 @@
-import type { Random } from '../../protocols/common/ports.ts'
+import type { Random } from './ports.ts'
 
 /** A number in [0, 1), from strong bytes. */
 export function fraction(random: Random): number {
