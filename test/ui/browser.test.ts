@@ -131,7 +131,7 @@ for (const [width, height] of [
         t.is(page.url(), `${kith.origin}/`, 'the token is gone from the address')
         await page.waitForSelector('.latest li')
         await axe(t, page, 'overview')
-        for (const screen of ['Peers', 'Members', 'Services', 'Events']) {
+        for (const screen of ['Peers', 'Network', 'Members', 'Services', 'Events']) {
           await page.click(`nav a:has-text("${screen}")`)
           await page.waitForSelector(`h1:text-is("${screen}")`)
           await page.waitForSelector('tbody tr, .cards li, .events li')
@@ -150,7 +150,7 @@ for (const [width, height] of [
         await axe(t, page, 'unpublish dialog')
         await page.keyboard.press('Escape')
         await page.click('button[aria-label="Why wiki?"]')
-        await page.waitForSelector('.reasons')
+        await page.waitForSelector('.tried')
         await axe(t, page, 'why dialog')
         await page.keyboard.press('Escape')
         await page.click('nav a:has-text("Overview")')
@@ -398,6 +398,124 @@ browserTest('the peers page shows the keys and rotates them; who may only look c
   await context.close()
   await own[Symbol.asyncDispose]()
 })
+
+browserTest(
+  'the network page shows the NAT, the relays and the ways to peers, follows the node and measures',
+  async (t) => {
+    const own = await start({ assetsDir: DIST })
+    const context = await browser.newContext({ viewport: { width: 1280, height: 1000 } })
+    context.setDefaultTimeout(15_000)
+    const page = await context.newPage()
+    const wrongs = watchPage(page, own.origin)
+    const was = own.control.netcheckNow
+    const unknown = ['mapping', 'filtering', 'keepsPort', 'hairpins'].map((part) => ({
+      part,
+      code: 'nat-not-seen',
+      text: 'No other member has said yet.',
+      fix: '',
+    }))
+    own.control.netcheckNow = {
+      ...was,
+      nat: { mapping: null, filtering: null, keepsPort: null, hairpins: null, unknown, hints: [] },
+      dialable: null,
+      needsRelays: false,
+      views: [],
+      silent: [],
+      relays: [],
+      measuredAt: null,
+    }
+    await page.goto(own.dashboard.mintLoginLink().url)
+    await page.waitForSelector('h1')
+    await page.click('nav a:has-text("Network")')
+    await page.waitForSelector('text=Not measured yet')
+    t.is(await page.locator('text=nat-not-seen').count(), 1, 'one reason is said once')
+    t.is(await page.locator('text=No member that could relay is known.').count(), 1)
+
+    own.control.netcheckNow = was
+    own.control.emit({ kind: 'netcheck.done', severity: 'info' })
+    await page.waitForSelector('.badge:has-text("port-restricted cone")')
+    const main = (await page.textContent('main')) ?? ''
+    for (const part of [
+      'one member keeps a way to it open',
+      'address-and-port-dependent: an open port lets in only the address and port it has sent to',
+      'stands behind another NAT',
+      'Nobody has tried yet.',
+      '2 connections at 1.3 MB/s, 4.2 GB so far',
+      'mapping-no-router',
+      'laptop said nothing: No answer came in time.',
+    ])
+      t.true(main.includes(part), part)
+    t.is(await page.locator('tbody tr:has-text("attic"):has-text("held")').count(), 1)
+
+    const measured = Promise.withResolvers<void>()
+    const answer = own.control.netcheck.bind(own.control)
+    own.control.netcheck = async (input) => {
+      const report = await answer(input)
+      if (input.measure) await measured.promise
+      return report
+    }
+    await page.focus('button:text-is("Measure now")')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('[role=status]:has-text("Measuring, which takes up to ten seconds")')
+    await page.keyboard.press('Enter')
+    own.control.netcheckNow = { ...was, dialable: true, needsRelays: false, measuredAt: Date.now() }
+    measured.resolve()
+    await page.waitForSelector('text=Measured 1 min ago')
+    own.control.emit({ kind: 'relay.lost', severity: 'info' })
+    await page.waitForSelector('.badge:has-text("reached directly")')
+    t.is(
+      own.control.calls.filter(
+        ([name, input]) => name === 'netcheck' && (input as { measure: boolean }).measure,
+      ).length,
+      1,
+      'one measurement at a time',
+    )
+
+    const svg = page.locator('svg[role=img]')
+    t.regex((await svg.getAttribute('aria-label')) ?? '', /^This node in the middle\. 4 peers: 2 direct/)
+    t.deepEqual([await svg.locator('line.direct').count(), await svg.locator('line.relay').count()], [2, 1])
+    own.control.peersNow = own.control.peersNow.map((one) =>
+      one.name === 'laptop' ? { ...one, path: 'direct' as const, via: null } : one,
+    )
+    own.control.change('peers')
+    await until(async () => (await svg.locator('line.direct').count()) === 3)
+    await svg.locator('.node:has(title:text-is("laptop")) circle').click()
+    await page.waitForSelector('dialog h2:text-is("Why laptop?")')
+    await page.keyboard.press('Escape')
+    await page.waitForSelector('dialog', { state: 'detached' })
+    await page.focus('summary:text-is("The same as a list")')
+    await page.keyboard.press('Enter')
+    await page.focus('button[aria-label="Why laptop?"]')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('.tried')
+    const dialog = (await page.textContent('dialog')) ?? ''
+    for (const part of [
+      'The relay is attic.',
+      'path-relay-up',
+      'Forward TCP 4701 on one router.',
+      'hole punching',
+      'took 8.0 s',
+      '[2001:db8::7]:4701',
+      'address-not-public',
+    ])
+      t.true(dialog.includes(part), part)
+    t.true(dialog.indexOf('punch-timeout') < dialog.indexOf('address-not-public'), 'the newest first')
+    t.notRegex(dialog, /None needed/)
+    await page.keyboard.press('Escape')
+    t.is(await page.evaluate('document.activeElement.getAttribute("aria-label")'), 'Why laptop?')
+
+    own.control.netcheck = () => Promise.reject(new KithError('not-in-mesh', 'This node is in no mesh.'))
+    await page.click('button:text-is("Measure now")')
+    await page.waitForSelector('.problem:has-text("This node is in no mesh.")')
+    t.is(await page.locator('.badge:has-text("reached directly")').count(), 1, 'what was known stays')
+    t.deepEqual(
+      wrongs.filter((wrong) => !/status of 4\d\d/.test(wrong)),
+      [],
+    )
+    await context.close()
+    await own[Symbol.asyncDispose]()
+  },
+)
 
 browserTest(
   'who waits is let in or turned away, who is revoked is shown so, and refusals are explained',

@@ -23,6 +23,7 @@ async function view(path: string, name: string): Promise<ComponentType<Record<st
 
 const Overview = await view('views/overview.tsx', 'Overview')
 const Peers = await view('views/peers.tsx', 'Peers')
+const Network = await view('views/network.tsx', 'Network')
 const Members = await view('views/members.tsx', 'Members')
 const Services = await view('views/services.tsx', 'Services')
 const Events = await view('views/events.tsx', 'Events')
@@ -35,7 +36,11 @@ const Problem = await view('parts/problem.tsx', 'Problem')
 const control = new FakeControl()
 
 function app(): App {
-  const api = { events: () => Promise.resolve([]), session: () => Promise.resolve({}) } as unknown as Api
+  const api = {
+    events: () => Promise.resolve([]),
+    session: () => Promise.resolve({}),
+    netcheck: () => Promise.resolve(control.netcheckNow),
+  } as unknown as Api
   const node = createNodeModel({ api, later: () => () => {}, random: () => 0 })
   node.session.value = { role: 'admin', writes: true, expires: 1 }
   return {
@@ -97,7 +102,7 @@ test('text a peer chose is only ever text', (t) => {
     tags: [evil],
     revoked: { at: 1, reason: evil, by: evil },
   }))
-  for (const View of [Overview, Peers, Members, Services, Events]) {
+  for (const View of [Overview, Peers, Network, Members, Services, Events]) {
     const html = render(given, h(View, {}))
     t.notRegex(html, /<img/)
   }
@@ -111,6 +116,7 @@ test('text a peer chose is only ever text', (t) => {
 test('each list has a loading and an empty state', (t) => {
   for (const [View, empty] of [
     [Peers, /No other machine yet/],
+    [Network, /No other machine yet/],
     [Services, /Nothing is published yet/],
     [Events, /Nothing has happened yet/],
   ] as const) {
@@ -122,7 +128,7 @@ test('each list has a loading and an empty state', (t) => {
     none.events.events.value = []
     t.regex(render(none, h(View, {})), empty)
   }
-  t.regex(render(app(), h(Members, {})), /class="loading" role="status"/)
+  for (const View of [Members, Network]) t.regex(render(app(), h(View, {})), /class="loading" role="status"/)
   const failing = app()
   failing.events.failure.value = new Error('The log cannot be read.')
   t.regex(render(failing, h(Events, {})), /role="alert".*The log cannot be read/s)

@@ -1,3 +1,4 @@
+import type { NetcheckReport } from '../../node/api/path-schemas.ts'
 import type {
   Approved,
   ApproveInput,
@@ -66,6 +67,8 @@ export interface Api {
   revoke(input: RevokeInput): Promise<Revoked>
   authorities(): Promise<AuthorityRow[]>
   why(subject: string): Promise<Why>
+  /** How this machine stands towards the internet; `measure`: found out now, which takes seconds. */
+  netcheck(measure: boolean): Promise<NetcheckReport>
   /** Starts a key rotation with a peer, by id. */
   rotate(peer: string): Promise<Rotated>
   /** `kind` is what the kind begins with, `peer` an id; empty texts mean all. */
@@ -119,6 +122,7 @@ export function browserApi(token: () => string | null): Api {
     revoke: (input) => call('POST', 'revocations', input) as Promise<Revoked>,
     authorities: () => call('GET', 'authorities') as Promise<AuthorityRow[]>,
     why: (subject) => call('GET', `why/${segment(subject)}`) as Promise<Why>,
+    netcheck: (measure) => call('GET', `netcheck${measure ? '?measure=1' : ''}`) as Promise<NetcheckReport>,
     rotate: (peer) => call('POST', 'rotate', { peer }) as Promise<Rotated>,
     events(filter) {
       const given = Object.entries(filter).filter(([, value]) => value !== '')

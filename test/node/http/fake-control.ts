@@ -1,6 +1,7 @@
 import { KithError } from '../../../protocols/common/errors.ts'
 import type { EventInput } from '../../../protocols/common/ports.ts'
 import type { ChangeTopic, Control } from '../../../node/api/control.ts'
+import type { NetcheckReport } from '../../../node/api/path-schemas.ts'
 import type { AuthorityRow, LogEvent, MemberRow, Peer, Service, Status } from '../../../node/api/schemas.ts'
 
 const PEER_IDS = [
@@ -22,6 +23,7 @@ export class FakeControl implements Control {
   peersNow: Peer[]
   servicesNow: Service[]
   membersNow: MemberRow[] = meshMembers()
+  netcheckNow: NetcheckReport = behindNat()
   mintLink: () => { url: string; expires: number } = () => {
     throw new KithError('ui-off', 'The dashboard is not running.')
   }
@@ -202,19 +204,43 @@ export class FakeControl implements Control {
 
   async why(subject: string): ReturnType<Control['why']> {
     if (subject === 'ghost') throw new KithError('subject-unknown', 'Nothing is called ghost.')
-    const reasons = [
-      {
-        code: 'punch-failed',
-        text: 'Both sides sit behind a NAT that changes ports.',
-        fix: 'Forward TCP 4701 on one router.',
-      },
-    ]
+    const reasons = [{ code: 'ok', text: 'attic answered in 41.7 ms', fix: '' }]
+    const notDirect = {
+      code: 'port-unknown',
+      text: 'Both sides sit behind a NAT that changes ports.',
+      fix: 'Forward TCP 4701 on one router.',
+    }
     const ways = {
       via: PEER_IDS[0]!,
       path: { code: 'path-relay-up', text: 'A relay carries the data.', fix: '' },
       since: Date.now() - 60_000,
-      notDirect: reasons[0]!,
-      tried: [],
+      notDirect,
+      tried: [
+        {
+          way: 'public' as const,
+          endpoint: '[2001:db8::7]:4701',
+          outcome: 'refused' as const,
+          at: Date.now() - 62_000,
+          tookMs: 0,
+          reason: {
+            code: 'address-not-public',
+            text: 'An address that leads nowhere on the internet was not dialled.',
+            fix: 'None needed.',
+          },
+        },
+        {
+          way: 'punch' as const,
+          endpoint: null,
+          outcome: 'failed' as const,
+          at: Date.now() - 61_000,
+          tookMs: 8004,
+          reason: {
+            code: 'punch-timeout',
+            text: 'Both nodes dialled at once, and neither got through in time.',
+            fix: 'Forward the mesh port on either router, or switch on UPnP or NAT-PMP there.',
+          },
+        },
+      ],
       relays: [PEER_IDS[0]!],
     }
     return { subject, verdict: 'reachable', path: 'relay', reasons, ways }
@@ -222,25 +248,7 @@ export class FakeControl implements Control {
 
   async netcheck(input: Parameters<Control['netcheck']>[0]): ReturnType<Control['netcheck']> {
     this.calls.push(['netcheck', input])
-    const double = { code: 'nat-double', text: 'The router stands behind another NAT.', fix: 'Bridge it.' }
-    return {
-      nat: {
-        mapping: 'endpoint-independent',
-        filtering: 'address-and-port-dependent',
-        keepsPort: true,
-        hairpins: null,
-        unknown: [{ part: 'hairpins', code: 'nat-not-probed', text: 'Nobody has tried yet.', fix: '' }],
-        hints: [double],
-      },
-      dialable: false,
-      views: [{ peer: PEER_IDS[0]!, name: 'attic', asked: '52.0.0.9:4701', seen: '52.0.0.7:40001' }],
-      silent: [],
-      portMapping: { method: null, outside: null, expires: null, reason: null },
-      needsRelays: true,
-      relays: [{ peer: PEER_IDS[0]!, name: 'attic', rttMs: 12.5, held: true }],
-      carries: { reservations: 0, circuits: 0, bytesPerSecond: 0, bytes: 0 },
-      measuredAt: Date.now() - 5000,
-    }
+    return this.netcheckNow
   }
 
   lookForDirect(peer: string): void {
@@ -539,4 +547,54 @@ function meshMembers(): MemberRow[] {
       pendingSince: Date.now() - 65_000,
     },
   ]
+}
+
+/** Behind a port-restricted NAT that stands behind another one, with one relay held and another known. */
+function behindNat(): NetcheckReport {
+  return {
+    nat: {
+      mapping: 'endpoint-independent',
+      filtering: 'address-and-port-dependent',
+      keepsPort: true,
+      hairpins: null,
+      unknown: [
+        {
+          part: 'hairpins',
+          code: 'nat-not-probed',
+          text: 'Nobody has tried yet.',
+          fix: 'Nothing to do: it is asked again when another member can be dialled.',
+        },
+      ],
+      hints: [
+        {
+          code: 'nat-double',
+          text: 'The router in front of this node stands behind another NAT itself.',
+          fix: 'Put one of the two routers into bridge mode, or forward the mesh port on both.',
+        },
+      ],
+    },
+    dialable: false,
+    views: [
+      { peer: PEER_IDS[0]!, name: 'attic', asked: '52.0.0.9:4701', seen: '52.0.0.7:40001' },
+      { peer: PEER_IDS[2]!, name: 'backup-box', asked: '52.0.1.9:4701', seen: '52.0.0.7:40001' },
+    ],
+    silent: [{ peer: PEER_IDS[1]!, name: 'laptop', text: 'No answer came in time.' }],
+    portMapping: {
+      method: null,
+      outside: null,
+      expires: null,
+      reason: {
+        code: 'mapping-no-router',
+        text: 'No router answered to PCP, NAT-PMP or UPnP.',
+        fix: 'Switch one of them on in the router, or forward the mesh port there.',
+      },
+    },
+    needsRelays: true,
+    relays: [
+      { peer: PEER_IDS[0]!, name: 'attic', rttMs: 12.5, held: true },
+      { peer: PEER_IDS[2]!, name: 'backup-box', rttMs: null, held: false },
+    ],
+    carries: { reservations: 0, circuits: 2, bytesPerSecond: 1_250_000, bytes: 4.2e9 },
+    measuredAt: Date.now() - 65_000,
+  }
 }

@@ -34,6 +34,23 @@ const TEXTS: Readonly<Record<string, (event: LogEvent, who: string) => string>> 
   'session.truncated': (_, who) => `The connection with ${who} was cut off without a closing record`,
   'session.failed': ({ reason, text }, who) =>
     `The connection with ${who} was ended: ${lowered(text, reason)}`,
+  'netcheck.done': ({ fields }) =>
+    `The NAT was measured: mapping ${String(fields['mapping'])}, filtering ${String(fields['filtering'])}`,
+  'network.changed': () => 'This machine moved to another network',
+  'path.changed': ({ fields }, who) =>
+    fields['path'] === 'direct'
+      ? `${who} is reached directly`
+      : fields['path'] === 'relay'
+        ? `${who} is reached through a relay`
+        : `No connection with ${who} is open now`,
+  'punch.made': ({ fields }, who) =>
+    `A direct connection with ${who} was made through the NATs${figures(fields['tookMs'], undefined)}`,
+  'punch.failed': ({ reason, text }, who) =>
+    `No direct connection with ${who} could be made: ${lowered(text, reason)}`,
+  'relay.held': (_, who) => `${who} keeps a way to this node open`,
+  'relay.lost': ({ reason, text }, who) =>
+    `${who} keeps no way to this node open any more: ${lowered(text, reason)}`,
+  'relay.reserved': (_, who) => `This node keeps a way to ${who} open`,
   'replay.detected': ({ text, reason }, who) =>
     `A recording of a message from ${who} was refused: ${lowered(text, reason)}`,
 }
@@ -90,7 +107,7 @@ function figures(
   bytes: LogEvent['fields'][string] | undefined,
 ): string {
   const parts = [
-    typeof ms === 'number' ? `after ${ms} ms` : '',
+    typeof ms === 'number' ? `after ${Math.round(ms)} ms` : '',
     typeof bytes === 'number' ? `the old ones carried ${formatBytes(bytes)}` : '',
   ].filter((part) => part !== '')
   return parts.length === 0 ? '' : `, ${parts.join(', ')}`

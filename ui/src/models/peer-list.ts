@@ -1,6 +1,12 @@
 import type { Peer, Service } from '../../../node/api/schemas.ts'
 
+const NAMES = new Intl.Collator('en', { numeric: true })
 const STATE_ORDER: readonly Peer['state'][] = ['suspect', 'alive', 'dead', 'left']
+
+/** Order of names: machine-2 before machine-10. */
+export function compareNames(a: Pick<Peer, 'name'>, b: Pick<Peer, 'name'>): number {
+  return NAMES.compare(a.name, b.name)
+}
 
 /** Peers that match every word of `text` in name, id, state, path, role or tag; those that need a look come first. */
 export function filterPeers(peers: readonly Peer[], text: string): Peer[] {
@@ -13,7 +19,7 @@ export function filterPeers(peers: readonly Peer[], text: string): Peer[] {
     return words.every((word) => haystack.includes(word))
   })
   return matching.sort(
-    (a, b) => STATE_ORDER.indexOf(a.state) - STATE_ORDER.indexOf(b.state) || a.name.localeCompare(b.name),
+    (a, b) => STATE_ORDER.indexOf(a.state) - STATE_ORDER.indexOf(b.state) || compareNames(a, b),
   )
 }
 

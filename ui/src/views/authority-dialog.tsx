@@ -6,6 +6,7 @@ import { calledOf } from '../models/member-list.ts'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { Dialog } from '../parts/dialog.tsx'
 import { Field } from '../parts/field.tsx'
+import '../styles/facts.css'
 
 type AuthorityRole = AuthorityRow['roles'][number]
 const ROLES: readonly { role: AuthorityRole; text: string }[] = [

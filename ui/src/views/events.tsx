@@ -7,6 +7,7 @@ import { formatAgo, shortId } from '../models/format.ts'
 import { Badge, severityTone } from '../parts/badge.tsx'
 import { Problem } from '../parts/problem.tsx'
 import { Empty, Loading } from '../parts/states.tsx'
+import '../styles/facts.css'
 import '../styles/events.css'
 
 const LEVELS: readonly { value: Severity; text: string }[] = [

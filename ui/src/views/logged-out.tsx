@@ -1,4 +1,5 @@
 import { Logo } from '../parts/logo.tsx'
+import '../styles/logged-out.css'
 
 /** For everyone without a session: how to get in. */
 export function LoggedOut() {

@@ -1,5 +1,6 @@
 import type { Status } from '../../../node/api/schemas.ts'
 import { CopyButton } from '../parts/copy-button.tsx'
+import '../styles/facts.css'
 
 /** Identity, addresses and ports of this node. */
 export function NodeFacts({ status }: { status: Status }) {

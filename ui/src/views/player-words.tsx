@@ -5,6 +5,7 @@ import type { NodeState } from '../models/trace-state.ts'
 import { lastSaid, nodeRows, sayingText, seconds, summaryOf } from '../models/trace-words.ts'
 import { Badge, type Tone } from '../parts/badge.tsx'
 import { ColumnHeads } from '../parts/column-heads.tsx'
+import '../styles/facts.css'
 
 const TONES: Readonly<Record<NodeState, Tone>> = { up: 'ok', down: 'bad', cut: 'warning', none: 'dash' }
 const STATES: Readonly<Record<NodeState, string>> = {

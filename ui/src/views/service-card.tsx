@@ -5,6 +5,7 @@ import { serviceHealth } from '../models/peer-list.ts'
 import { Badge } from '../parts/badge.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { Icon } from '../parts/icon.tsx'
+import '../styles/facts.css'
 
 const HEALTH = {
   healthy: { tone: 'ok', text: 'healthy' },

@@ -4,15 +4,11 @@ import { ErrorBoundary, lazy, Route, Router, useLocation } from 'preact-iso'
 import { useApp } from '../context.ts'
 import { Icon } from '../parts/icon.tsx'
 import { Loading } from '../parts/states.tsx'
-import { SCREENS, Sidebar } from './sidebar.tsx'
+import { SCREENS } from './screens.ts'
+import { Sidebar } from './sidebar.tsx'
 
 const LoggedOut = lazy(() => import('./logged-out.tsx').then((module) => module.LoggedOut))
-const Overview = lazy(() => import('./overview.tsx').then((module) => module.Overview))
-const Peers = lazy(() => import('./peers.tsx').then((module) => module.Peers))
-const Members = lazy(() => import('./members.tsx').then((module) => module.Members))
-const Services = lazy(() => import('./services.tsx').then((module) => module.Services))
-const Events = lazy(() => import('./events.tsx').then((module) => module.Events))
-const Player = lazy(() => import('./player.tsx').then((module) => module.Player))
+const NotFound = lazy(() => import('./not-found.tsx').then((module) => module.NotFound))
 const Setup = lazy(() => import('./setup.tsx').then((module) => module.Setup))
 
 /** What stands around every screen, and which screen there is. */
@@ -54,12 +50,9 @@ export function Shell() {
           </ErrorBoundary>
         ) : (
           <Router>
-            <Route path="/" component={Overview} />
-            <Route path="/peers" component={Peers} />
-            <Route path="/members" component={Members} />
-            <Route path="/services" component={Services} />
-            <Route path="/events" component={Events} />
-            <Route path="/player" component={Player} />
+            {SCREENS.map((screen) => (
+              <Route key={screen.path} path={screen.path} component={screen.view} />
+            ))}
             <Route default component={NotFound} />
           </Router>
         )}
@@ -69,9 +62,7 @@ export function Shell() {
   )
 }
 
-/** The player is a tool beside the screens, so it is in no menu. */
 function titleOf(path: string): string {
-  if (path === '/player') return 'Player'
   return SCREENS.find((screen) => screen.path === path)?.title ?? 'Not found'
 }
 
@@ -109,17 +100,6 @@ function Notice() {
   return (
     <div class="notice" role="status">
       {notice.value === '' ? null : <p>{notice.value}</p>}
-    </div>
-  )
-}
-
-function NotFound() {
-  return (
-    <div class="empty">
-      <h1>Nothing here</h1>
-      <p>
-        There is no such screen. <a href="/">Back to the overview</a>
-      </p>
     </div>
   )
 }

@@ -1,18 +1,9 @@
 import { useApp } from '../context.ts'
 import { waitingMembers } from '../models/waiting-members.ts'
 import { Icon } from '../parts/icon.tsx'
-import type { IconName } from '../parts/icon.tsx'
 import { Logo } from '../parts/logo.tsx'
 import { forgetWriteToken } from '../write-token.ts'
-
-/** The screens of a node that is in a mesh. */
-export const SCREENS: readonly { path: string; title: string; icon: IconName }[] = [
-  { path: '/', title: 'Overview', icon: 'home' },
-  { path: '/peers', title: 'Peers', icon: 'peers' },
-  { path: '/members', title: 'Members', icon: 'members' },
-  { path: '/services', title: 'Services', icon: 'services' },
-  { path: '/events', title: 'Events', icon: 'events' },
-]
+import { SCREENS } from './screens.ts'
 
 /** Brand, screens and tools; a bar at the bottom of small displays. */
 export function Sidebar({ path, inSetup }: { path: string; inSetup: boolean }) {
@@ -28,16 +19,18 @@ export function Sidebar({ path, inSetup }: { path: string; inSetup: boolean }) {
       </a>
       {inSetup ? null : (
         <nav aria-label="Screens">
-          {SCREENS.map(({ path: href, title, icon }) => (
-            <a key={href} href={href} {...(path === href && { 'aria-current': 'page' as const })}>
-              <Icon name={icon} />
-              <span>{title}</span>
-              {href === '/' ? <Count count={status?.warnings.length ?? 0} what="need you" /> : null}
-              {href === '/members' ? (
-                <Count count={waitingMembers(node.members.value).length} what="waiting for approval" />
-              ) : null}
-            </a>
-          ))}
+          {SCREENS.map(({ path: href, title, icon }) =>
+            icon === null ? null : (
+              <a key={href} href={href} {...(path === href && { 'aria-current': 'page' as const })}>
+                <Icon name={icon} />
+                <span>{title}</span>
+                {href === '/' ? <Count count={status?.warnings.length ?? 0} what="need you" /> : null}
+                {href === '/members' ? (
+                  <Count count={waitingMembers(node.members.value).length} what="waiting for approval" />
+                ) : null}
+              </a>
+            ),
+          )}
         </nav>
       )}
       <div class="tools">

@@ -7,6 +7,7 @@ import { Dialog } from '../parts/dialog.tsx'
 import { Problem } from '../parts/problem.tsx'
 import { Prose } from '../parts/prose.tsx'
 import { Loading } from '../parts/states.tsx'
+import { WhyWays } from './why-ways.tsx'
 
 const PATHS = {
   direct: 'The path is direct.',
@@ -56,6 +57,7 @@ function Verdict({ why }: { why: Why }) {
           </li>
         ))}
       </ol>
+      {why.ways === null ? null : <WhyWays ways={why.ways} told={why.reasons.map(({ code }) => code)} />}
     </>
   )
 }
