@@ -11,6 +11,7 @@ import {
   unknownWhole,
 } from '../../ui/src/models/nat-words.ts'
 import { createNetworkModel } from '../../ui/src/models/network-model.ts'
+import { triedWays } from '../../ui/src/models/tried-ways.ts'
 import { topologySummary, topologyWords } from '../../ui/src/models/topology-words.ts'
 import { layOut, TOPOLOGY_PEERS_MAX, type Topology } from '../../ui/src/models/topology.ts'
 import { FakeControl } from '../node/http/fake-control.ts'
@@ -139,6 +140,34 @@ test('the drawing is also said in words', (t) => {
     ['no connection now, dead', 'direct, 1.4 ms', 'direct, 212 ms, suspect', 'through attic, 42 ms'],
   )
   t.is(topologyWords([peer('a', { path: 'relay', via: null, rttMs: null })])[0]?.text, 'through a relay')
+})
+
+test('what was tried again and again in vain is one row, the newest first', (t) => {
+  const reason = { code: 'punch-timeout', text: '', fix: '' }
+  const base = { way: 'punch', endpoint: null, outcome: 'failed', tookMs: 5, reason } as const
+  const known = {
+    ...base,
+    way: 'public',
+    endpoint: '1.2.3.4:4701',
+    outcome: 'connected',
+    reason: null,
+  } as const
+  const tried = [
+    { ...base, at: 1 },
+    { ...known, at: 2 },
+    { ...base, at: 3 },
+    { ...base, at: 4, reason: { ...reason, code: 'port-unknown' } },
+    { ...base, at: 5 },
+  ]
+  t.deepEqual(
+    triedWays(tried).map(({ last, times }) => [last.at, times]),
+    [
+      [5, 3],
+      [4, 1],
+      [2, 1],
+    ],
+  )
+  t.deepEqual(triedWays([]), [])
 })
 
 const REPORT = new FakeControl().netcheckNow

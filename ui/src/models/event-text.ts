@@ -43,6 +43,8 @@ const TEXTS: Readonly<Record<string, (event: LogEvent, who: string) => string>> 
       : fields['path'] === 'relay'
         ? `${who} is reached through a relay`
         : `No connection with ${who} is open now`,
+  'port.mapping-failed': ({ reason, text }) =>
+    `The router does not map the mesh port: ${lowered(text, reason)}`,
   'punch.made': ({ fields }, who) =>
     `A direct connection with ${who} was made through the NATs${figures(fields['tookMs'], undefined)}`,
   'punch.failed': ({ reason, text }, who) =>

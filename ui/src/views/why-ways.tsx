@@ -1,6 +1,7 @@
 import type { Ways } from '../../../node/api/path-schemas.ts'
 import { useApp } from '../context.ts'
 import { formatAgo, formatDuration, shortId } from '../models/format.ts'
+import { triedWays } from '../models/tried-ways.ts'
 import { Badge } from '../parts/badge.tsx'
 import { Reason } from './reason.tsx'
 
@@ -30,7 +31,7 @@ export function WhyWays({ ways, told }: { ways: Ways; told: readonly string[] })
           </>
         )}
         <span class="muted">For {formatDuration(Math.max(0, now.value - since))}.</span>{' '}
-        <code>{path.code}</code>
+        <code class="code">{path.code}</code>
       </p>
       {notDirect === null || told.includes(notDirect.code) ? null : (
         <>
@@ -44,34 +45,41 @@ export function WhyWays({ ways, told }: { ways: Ways; told: readonly string[] })
         <>
           <h3>What was tried</h3>
           <ol class="tried">
-            {tried.toReversed().map((each, i) => (
-              <li key={i}>
-                <p>
-                  <Badge tone={TONES[each.outcome]}>{each.outcome}</Badge> {WAYS[each.way]}
-                  {each.endpoint === null ? null : (
-                    <>
-                      {' '}
-                      <code>{each.endpoint}</code>
-                    </>
-                  )}
-                </p>
-                <p class="muted">
-                  {formatAgo(each.at, now.value)}
-                  {each.tookMs === null || each.outcome === 'refused'
-                    ? ''
-                    : `, took ${tookText(each.tookMs)}`}
-                </p>
-                {each.reason === null ? null : (
-                  <p>
-                    <Reason reason={each.reason} />
-                  </p>
-                )}
-              </li>
+            {triedWays(tried).map(({ last, times }) => (
+              <TriedRow key={last.at} tried={last} times={times} told={notDirect?.code} />
             ))}
           </ol>
         </>
       )}
     </section>
+  )
+}
+
+/** `told`: the code that has its sentences above. */
+function TriedRow(props: { tried: Tried; times: number; told: string | undefined }) {
+  const { tried, times, told } = props
+  const { now } = useApp()
+  const { way, endpoint, outcome, at, tookMs, reason } = tried
+  return (
+    <li>
+      <p>
+        <Badge tone={TONES[outcome]}>{outcome}</Badge> {WAYS[way]}
+        {endpoint === null ? null : (
+          <>
+            {' '}
+            <code>{endpoint}</code>
+          </>
+        )}
+      </p>
+      <p class="muted">
+        {times === 1 ? '' : `${times} times, last `}
+        {formatAgo(at, now.value)}
+        {tookMs === null || outcome === 'refused' ? '' : `, took ${tookText(tookMs)}`}
+      </p>
+      {reason === null ? null : (
+        <p>{reason.code === told ? <code>{reason.code}</code> : <Reason reason={reason} />}</p>
+      )}
+    </li>
   )
 }
 
