@@ -7,10 +7,10 @@ import type { MuxRegistry } from '../protocols/mux/registry.ts'
 import { scopeOf } from '../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../protocols/traversal/errors.ts'
 import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
-import { endpointOf } from './transport/addresses.ts'
 import { Circuits } from './transport/circuits.ts'
 import type { Connections } from './transport/connections.ts'
 import { DirectTries } from './transport/direct-tries.ts'
+import { memberPlaces, type MemberPlaces } from './transport/member-places.ts'
 import type { MeshNode } from './transport/mesh-node.ts'
 import { ownAddresses, ownAddressTexts, watchOwnAddresses } from './transport/own-addresses.ts'
 import { Paths } from './transport/paths.ts'
@@ -25,7 +25,8 @@ export interface PathsParts {
   readonly muxes: MuxRegistry
   readonly ready: ReadyConnections
   readonly membership: () => MembershipService | undefined
-  readonly connections: () => Connections
+  /** A direct connection to a member, which may have to be made. */
+  readonly directTo: Connections['directTo']
   /** Whether this node relays for others. */
   readonly isRelay: boolean
   /** Both sides dial at once; null when it led to a connection. */
@@ -47,6 +48,8 @@ export interface RunningPaths {
   readonly tries: DirectTries
   /** Whether this node relays for others. */
   readonly isRelay: boolean
+  /** Members that are reached from the internet, and where: they can relay, and reflect. */
+  places(): MemberPlaces[]
   /** Members that could keep this node reachable. */
   candidates(): string[]
   /** Members that may relay to a peer, the best first. */
@@ -67,7 +70,7 @@ export function startPaths(parts: PathsParts): RunningPaths {
     muxes,
     ready: parts.ready,
     isRelay: parts.isRelay,
-    directTo: (id, signal) => parts.connections().directTo(id, signal),
+    directTo: parts.directTo,
     clock: steadyClock,
     timers: systemTimers,
     emit,
@@ -75,16 +78,8 @@ export function startPaths(parts: PathsParts): RunningPaths {
   // Before anybody said, a public address of its own speaks for being reached.
   const needsRelays = (): boolean =>
     !(parts.isReached() ?? ownAddresses().some((ip) => scopeOf(ip) === 'public'))
-  // Who announces a public address counts too: a relay that started again may have come to this node first.
-  const candidates = (): string[] => {
-    const announces = (id: string): boolean =>
-      (parts.membership()?.addressesOf(id) ?? []).some((address) => isPublic(address))
-    const reached = muxes.list().filter(({ peerId, via, dialled, isPunched, remote, isSilent }) => {
-      if (via !== null || isSilent) return false
-      return (dialled && !isPunched && isPublic(remote)) || announces(peerId)
-    })
-    return [...new Set(reached.map(({ peerId }) => peerId))]
-  }
+  const places = (): MemberPlaces[] => memberPlaces(muxes, (id) => parts.membership()?.addressesOf(id) ?? [])
+  const candidates = (): string[] => places().map(({ peerId }) => peerId)
   const reservations = new Reservations({
     muxes,
     protocol: circuits.relayProtocol,
@@ -115,19 +110,6 @@ export function startPaths(parts: PathsParts): RunningPaths {
     timers: systemTimers,
     emit,
   })
-  const relaysTo = (peerId: string): string[] => {
-    const announced = parts.membership()?.member(peerId)?.registration?.relays ?? []
-    const named = announced.map((key) => peerIdFromKey(key))
-    // Whoever we are connected to directly may be connected to the peer as well, and asks nobody else.
-    const near = muxes
-      .list()
-      .flatMap(({ via, peerId: id, isSilent }) => (via === null && !isSilent ? [id] : []))
-    const rank = (id: string): number =>
-      (near.includes(id) ? 0 : 1_000) + Math.min(rttOf(id) ?? 500, 900) + (named.includes(id) ? 0 : 10_000)
-    return [...new Set([...named, ...near])]
-      .filter((id) => id !== peerId && id !== selfId)
-      .toSorted((a, b) => rank(a) - rank(b))
-  }
   const unwatch = watchOwnAddresses(network, systemTimers, () => {
     emit({ kind: 'network.changed', severity: 'info' })
     parts.networkChanged()
@@ -139,8 +121,9 @@ export function startPaths(parts: PathsParts): RunningPaths {
     paths,
     tries,
     isRelay: parts.isRelay,
+    places,
     candidates,
-    relaysTo,
+    relaysTo: (peerId) => relaysTo(peerId, parts, rttOf),
     needsRelays,
     stop() {
       unwatch()
@@ -151,8 +134,21 @@ export function startPaths(parts: PathsParts): RunningPaths {
   }
 }
 
-/** Whether a multiaddr begins with a public IP address and a TCP port. */
-function isPublic(address: string): boolean {
-  const endpoint = endpointOf(address)
-  return endpoint !== undefined && scopeOf(endpoint.ip) === 'public'
+/** Members that may relay to a peer, the best first: those it names, and those this node is connected to; the nearest of each. */
+function relaysTo(
+  peerId: string,
+  { selfId, muxes, membership }: PathsParts,
+  rttOf: (peerId: string) => number | null,
+): string[] {
+  const announced = membership()?.member(peerId)?.registration?.relays ?? []
+  const named = announced.map((key) => peerIdFromKey(key))
+  // Whoever we are connected to directly may be connected to the peer as well, and asks nobody else.
+  const near = muxes
+    .list()
+    .flatMap(({ via, peerId: id, isSilent }) => (via === null && !isSilent ? [id] : []))
+  const rank = (id: string): number =>
+    (near.includes(id) ? 0 : 1_000) + Math.min(rttOf(id) ?? 500, 900) + (named.includes(id) ? 0 : 10_000)
+  return [...new Set([...named, ...near])]
+    .filter((id) => id !== peerId && id !== selfId)
+    .toSorted((a, b) => rank(a) - rank(b))
 }

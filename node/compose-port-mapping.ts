@@ -21,18 +21,22 @@ export interface PortMappingParts {
 export interface RunningPortMapping {
   /** Null: not asked for, or of no use here. */
   state(): PortMappingReport | null
+  /** Begins to ask. */
+  start(): void
   networkChanged(): void
   stop(): Promise<void>
 }
 
 /**
- * Asks the router for the mesh port, where one may stand in between: not where the mesh listens on loopback only, nor on a
+ * Will ask the router for the mesh port, where one may stand in between: not where the mesh listens on loopback only, nor on a
  * machine that has a public IPv4 address.
  */
-export function startPortMapping({ config, network, changed, emit }: PortMappingParts): RunningPortMapping {
+export function createPortMapping({ config, network, changed, emit }: PortMappingParts): RunningPortMapping {
   const port = wantedPort(config, network)
-  if (port === undefined)
-    return { state: () => null, networkChanged: () => undefined, stop: () => Promise.resolve() }
+  if (port === undefined) {
+    const nothing = (): void => undefined
+    return { state: () => null, start: nothing, networkChanged: nothing, stop: () => Promise.resolve() }
+  }
   const mapper = new PortMapper({
     port,
     clients: mappingClients(systemRandom),
@@ -42,10 +46,16 @@ export function startPortMapping({ config, network, changed, emit }: PortMapping
     emit,
     changed,
   })
-  mapper.start()
+  let isStarted = false
   return {
     state: () => mapper.state(),
-    networkChanged: () => mapper.networkChanged(),
+    start() {
+      isStarted = true
+      mapper.start()
+    },
+    networkChanged() {
+      if (isStarted) mapper.networkChanged()
+    },
     stop: () => mapper.stop(),
   }
 }

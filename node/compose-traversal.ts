@@ -4,8 +4,10 @@ import type { EmitEvent } from '../protocols/common/ports.ts'
 import type { MuxRegistry } from '../protocols/mux/registry.ts'
 import { ipKey, sameIp, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../protocols/traversal/errors.ts'
+import { reflectorPlaces } from '../protocols/traversal/public-places.ts'
 import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
 import { endpointOf } from './transport/addresses.ts'
+import type { MemberPlaces } from './transport/member-places.ts'
 import type { MeshNode } from './transport/mesh-node.ts'
 import { PunchedSockets } from './transport/punched-sockets.ts'
 import type { ReadyConnections } from './transport/ready-connections.ts'
@@ -33,6 +35,8 @@ export interface TraversalParts {
   readonly seenAt: (peerId: string) => Uint8Array | undefined
   /** Both sides met directly, whoever began. */
   readonly met: (peerId: string) => void
+  /** Members that are reached from the internet, and where. */
+  readonly places: () => readonly MemberPlaces[]
   /** Round trip to a neighbour in ms, null when it is not known. */
   readonly rttOf: (peerId: string) => number | null
   /** The mapping of the mesh port at the router, where there is one. */
@@ -71,8 +75,7 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
     emit,
   })
   const ask = reflecting.ask.bind(reflecting)
-  const places = (): ReflectorPlace[] =>
-    placesIn(muxes).toSorted((a, b) => (parts.rttOf(a.peer) ?? 1000) - (parts.rttOf(b.peer) ?? 1000))
+  const places = (): ReflectorPlace[] => reflectorsAmong(parts.places(), parts.rttOf)
   const nat = new OwnNat({
     measure: (signal) =>
       netcheck({
@@ -126,7 +129,7 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
       const isCertain = scopeOf(seen) === 'public' && views.every(({ outside }) => sameIp(outside.ip, seen))
       return isCertain ? `${ipMultiaddr(seen)}/tcp/${port}` : undefined
     },
-    peerAt: ({ ip }) => placesIn(muxes).find(({ endpoint }) => sameIp(endpoint.ip, ip))?.peer,
+    peerAt: ({ ip }) => places().find(({ endpoint }) => sameIp(endpoint.ip, ip))?.peer,
     async punch(peerId, signal) {
       const punched = await punches.attempt(peerId, signal)
       if (punched.path === 'relay') return punched.reason
@@ -145,13 +148,17 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
   }
 }
 
-/** Members this node dialled at an address of the internet, and where. */
-function placesIn(muxes: MuxRegistry): ReflectorPlace[] {
-  return muxes.list().flatMap(({ peerId, via, dialled, isPunched, isSilent, remote }) => {
-    const endpoint = endpointOf(remote)
-    const isPlace = via === null && dialled && !isPunched && !isSilent && endpoint !== undefined
-    return isPlace && scopeOf(endpoint.ip) === 'public' ? [{ peer: peerId, endpoint }] : []
-  })
+/** Whom to ask from where this node is seen: those it dialled itself first, for these it knows to be there, then the nearest. */
+function reflectorsAmong(
+  members: readonly MemberPlaces[],
+  rttOf: (peerId: string) => number | null,
+): ReflectorPlace[] {
+  const asked = members.flatMap(({ peerId, places }) =>
+    reflectorPlaces(places).map(({ endpoint, known }) => ({ peer: peerId, endpoint, known })),
+  )
+  const rank = ({ peer, known }: (typeof asked)[number]): number =>
+    (known === 'dialled' ? 0 : 10_000) + Math.min(rttOf(peer) ?? 1000, 9000)
+  return asked.toSorted((a, b) => rank(a) - rank(b))
 }
 
 /** Whether a member dialled this node from the internet: its port is reached. */

@@ -50,6 +50,11 @@ export function announcedAddresses(addresses: readonly Multiaddr[]): string[] {
   return (far.length > 0 ? far : texts).slice(0, ANNOUNCED_MAX)
 }
 
+/** Full multiaddrs from those of a registration, which leave the peer out. */
+export function fullAddresses(addresses: readonly string[], peerId: string): string[] {
+  return addresses.map((address) => `${address}/p2p/${peerId}`)
+}
+
 /** What one household or server has: the address itself in IPv4, the /64 in IPv6. */
 export function networkOf(ip: string): string {
   if (!ip.includes(':')) return ip

@@ -1,4 +1,3 @@
-import { noise } from '@chainsafe/libp2p-noise'
 import type { Connection, ConnectionEncrypter, StreamHandler, Topology } from '@libp2p/interface'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
@@ -7,8 +6,9 @@ import type { MeshNode } from './mesh-node.ts'
 /** What libp2p calls a connection secured by stock Noise XX. */
 const STOCK_ENCRYPTION = '/noise'
 
-/** Stock libp2p's encrypter, for the setting `compat`. */
-export function stockEncrypter(): (components: never) => ConnectionEncrypter {
+/** Stock libp2p's encrypter, for the setting `compat`; loaded only then: it compiles WebAssembly. */
+export async function stockEncrypter(): Promise<(components: never) => ConnectionEncrypter> {
+  const { noise } = await import('@chainsafe/libp2p-noise')
   return noise()
 }
 

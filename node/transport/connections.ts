@@ -33,7 +33,7 @@ export interface Connections {
 export interface ConnectionsInit {
   readonly network: MeshNode
   readonly muxes: MuxRegistry
-  readonly circuits: () => Circuits
+  readonly circuits: Pick<Circuits, 'dial'>
   /** Full multiaddrs of a member, by the member table; empty when there are none. */
   readonly known: (peerId: string) => string[]
   /** Of the copies in the DHT, for a member the table does not have. */
@@ -72,7 +72,7 @@ export function createConnections(init: ConnectionsInit): Connections {
       const patient = AbortSignal.any([signal, AbortSignal.timeout(DIRECT_DIAL_MS)])
       const ways = [
         ...(addresses.length > 0 ? [() => direct(peer, addresses, patient)] : []),
-        ...(relays.length > 0 ? [() => init.circuits().dial(peer, relays, signal)] : []),
+        ...(relays.length > 0 ? [() => init.circuits.dial(peer, relays, signal)] : []),
       ]
       if (ways.length === 0) return Promise.reject(new RelayError('relay-none', 'no address of it is known'))
       return firstToSucceed(ways, RELAY_AFTER_MS, signal)

@@ -68,7 +68,7 @@ export async function startLibp2p(init: MeshNodeInit): Promise<MeshNode> {
             [RECORD_NAMESPACE]: (key: Uint8Array, values: Uint8Array[]) => copies.select(key, values),
           },
         }
-  const encrypters = compat ? [...init.encrypters, stockEncrypter()] : init.encrypters
+  const encrypters = compat ? [...init.encrypters, await stockEncrypter()] : init.encrypters
   try {
     node = await createLibp2p<MeshServices>({
       privateKey: await generateKeyPairFromSeed('Ed25519', init.seed),

@@ -2,6 +2,8 @@ import { fraction } from '../../protocols/common/fraction.ts'
 import type { Clock, EmitEvent, Random, Timers } from '../../protocols/common/ports.ts'
 import type { ListedMuxer, MuxRegistry } from '../../protocols/mux/registry.ts'
 import { askEcho, echoProtocol, serveEchoes } from './echo.ts'
+import { viewOf, type PathView } from './path-view.ts'
+import { isReplaced } from './replaced.ts'
 import { Silence } from './silence.ts'
 import type { TraversalCode } from '../../protocols/traversal/errors.ts'
 import {
@@ -15,9 +17,6 @@ import {
 
 /** How often paths are looked at: for silence, and for relayed connections that are needed no more. */
 const LOOK_MS = 1000
-/** A connection stays for so long after another took over: what was sent on it before arrives. */
-const REPLACED_KEPT_MS = 5000
-
 /** What paths are made of. */
 export interface PathsInit {
   readonly selfId: string
@@ -35,19 +34,6 @@ export interface PathsInit {
   readonly random: Random
   readonly timers: Timers
   readonly emit: EmitEvent
-}
-
-/** The way new streams to a peer take, for people. */
-export interface PathView {
-  readonly path: 'direct' | 'relay' | 'none'
-  readonly via: string | null
-  readonly reason: TraversalCode
-  /** Ms of the steady clock. */
-  readonly since: number
-  /** A direct way is being looked for. */
-  readonly isTrying: boolean
-  /** Why there is no direct way, as far as it was tried. */
-  readonly lastFailure: TraversalCode | null
 }
 
 interface Peer {
@@ -94,17 +80,8 @@ export class Paths {
 
   /** How new streams to the peer go, and why. */
   view(peerId: string): PathView {
-    const state = this.#peers.get(peerId)?.state
     const [used] = this.#init.muxes.list(peerId)
-    const path = used === undefined ? 'none' : used.via === null ? 'direct' : 'relay'
-    return {
-      path,
-      via: used?.via ?? null,
-      reason: state?.reason ?? 'path-none',
-      since: state?.since ?? this.#init.clock.now(),
-      isTrying: (state?.tryUntil ?? null) !== null,
-      lastFailure: state?.lastFailure ?? null,
-    }
+    return viewOf(this.#peers.get(peerId)?.state, used, this.#init.clock.now())
   }
 
   /** Looks for a direct way to the peer now, whatever the pause since the last try. False when nothing leads there. */
@@ -253,15 +230,9 @@ export class Paths {
   #look(): void {
     this.#silence.look()
     const now = this.#init.clock.now()
-    for (const listed of this.#init.muxes.list()) if (this.#isReplaced(listed, now)) listed.close()
-  }
-
-  /** Another one is in use, and nobody speaks over this one any more. Of two direct ones the leading side's choice stays. */
-  #isReplaced({ peerId, id, via, muxer, isSilent }: ListedMuxer, now: number): boolean {
-    const state = this.#peers.get(peerId)?.state
-    if (state === undefined || state.direct === null || isSilent) return false
-    if (now - state.direct.since < REPLACED_KEPT_MS || (via === null && !state.leads)) return false
-    if (id === state.direct.connection || id === state.probing?.connection) return false
-    return muxer.bareChannels === 0 && muxer.streams.every(({ protocol }) => this.#init.isMovable(protocol))
+    for (const listed of this.#init.muxes.list()) {
+      const state = this.#peers.get(listed.peerId)?.state
+      if (state !== undefined && isReplaced(listed, state, now, this.#init.isMovable)) listed.close()
+    }
   }
 }

@@ -18,7 +18,7 @@ import type { FreshPort } from './fresh-port.ts'
 /** Asks a member over a secured connection and gives its answer. Rejects when it is not reached or `signal` aborts. */
 export type AskReflector = (peer: string, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
-/** A member that can be dialled, and where its mesh port is. */
+/** A member that is reached from the internet, and where its mesh port is. */
 export interface ReflectorPlace {
   readonly peer: string
   readonly endpoint: Endpoint

@@ -4,8 +4,9 @@ import { keyFromPeerId, peerIdFromKey } from '../common/peer-id.ts'
 import type { Clock, EmitEvent, Timers } from '../common/ports.ts'
 import { keptFew, type ByteChannel } from '../mux/channel.ts'
 import { admitCircuit, createRelayTable, endCircuit, reserve, unreserve } from './admission.ts'
+import { makeCircuit } from './circuit.ts'
 import { RelayError, type RelayCode } from './errors.ts'
-import { joinChannels, type Joined } from './join.ts'
+import type { Joined } from './join.ts'
 import {
   CONNECT_MS,
   FIRST_FRAME_MS,
@@ -174,48 +175,17 @@ export class RelayService {
     { source, target }: { source: string; target: string },
   ): void {
     const { timers, ipOf } = this.#init
-    /** Why the source is refused while the target has not answered; null once it has. */
-    const state: { code: RelayCode | null; isOver: boolean; joined: Joined | null } = {
-      code: 'relay-target-refused',
-      isOver: false,
-      joined: null,
-    }
-    let cancel = (): void => undefined
-    const over = (): void => {
-      if (state.isOver) return
-      state.isOver = true
-      cancel()
-      endCircuit(this.#table, source, target)
-      if (state.joined === null) return // a side was gone before they were joined
-      this.#circuits.delete(state.joined)
-      this.#endedBytes += state.joined.bytes
-    }
-    const refuse = (code: RelayCode): void => {
-      if (state.isOver) return
-      over()
-      onward.reset()
-      this.#refuse(channel, code)
-    }
-    const joined = joinChannels(
-      refusable(channel, () => state.code, refuse),
-      onward,
-      waiting,
-      {
-        onClosed: over,
-        onFirstBack: () => {
-          state.code = null
-          cancel()
-          answer(channel, { kind: RELAY_KIND.connected, at: ipOf(target) })
-        },
+    const circuit = makeCircuit(channel, onward, waiting, timers, {
+      answered: () => answer(channel, { kind: RELAY_KIND.connected, at: ipOf(target) }),
+      refused: (code) => this.#refuse(channel, code),
+      over: (ended) => {
+        endCircuit(this.#table, source, target)
+        if (ended === null) return
+        this.#circuits.delete(ended)
+        this.#endedBytes += ended.bytes
       },
-    )
-    if (state.isOver) return
-    state.joined = joined
-    this.#circuits.add(joined)
-    cancel = timers.after(CONNECT_MS, () => {
-      state.code = 'relay-timeout'
-      joined.cut()
     })
+    if (circuit !== null) this.#circuits.add(circuit)
   }
 
   async #open(target: string, source: string): Promise<ByteChannel> {
@@ -274,24 +244,4 @@ export class RelayService {
 
 function answer(channel: ByteChannel, message: RelayAnswer): void {
   channel.write(firstFrame(answerFormat.encode(message)))
-}
-
-/** The source's channel as the join sees it: given up before the target answered, it is refused (`code`) instead of only ended. */
-function refusable(
-  channel: ByteChannel,
-  code: () => RelayCode | null,
-  refuse: (code: RelayCode) => void,
-): ByteChannel {
-  const giveUp = (otherwise: () => void): void => {
-    const reason = code()
-    if (reason === null) otherwise()
-    else refuse(reason)
-  }
-  return {
-    use: (user) => channel.use(user),
-    write: (bytes, late) => channel.write(bytes, late),
-    end: () => giveUp(() => channel.end()),
-    reset: () => giveUp(() => channel.reset()),
-    consumed: (bytes) => channel.consumed(bytes),
-  }
 }

@@ -167,6 +167,51 @@ test('a target that ends without a word, and then goes on to misbehave, is refus
   t.is(relay.load.circuits, 0)
 })
 
+test('a target that ends without a word is let go', async (t) => {
+  const { time, open, incoming } = world()
+  listen(connectThrough(open(ID.a), KEYS.b, time.timers))
+  await settle()
+  const [target] = incoming
+  if (target === undefined) return t.fail('nothing came')
+  const atB = listen(target)
+  target.end()
+  await settle()
+  t.not(atB.end, 'open')
+})
+
+test('a target that says nothing is given up by the relay, however patient the source is', async (t) => {
+  const { relay, time, open, incoming } = world()
+  const heard = listen(connectThrough(open(ID.a), KEYS.b, virtualTime().timers))
+  await settle()
+  const [target] = incoming
+  if (target === undefined) return t.fail('nothing came')
+  const atB = listen(target)
+  await settle()
+  t.is(heard.end, 'open')
+  time.pass(CONNECT_MS)
+  await settle()
+  t.is((heard.end as RelayError).code, 'relay-timeout')
+  t.not(atB.end, 'open')
+  t.is(relay.load.circuits, 0)
+})
+
+test('once the target has answered time does not count, and its end is no refusal', async (t) => {
+  const { relay, time, open, incoming } = world()
+  const heard = listen(connectThrough(open(ID.a), KEYS.b, time.timers))
+  await settle()
+  const [target] = incoming
+  if (target === undefined) return t.fail('nothing came')
+  listen(target)
+  target.write(Buffer.from('hi'))
+  await settle()
+  time.pass(2 * CONNECT_MS)
+  await settle()
+  t.deepEqual([heard.end, heard.text, relay.load.circuits], ['open', 'hi', 1])
+  target.end()
+  await settle()
+  t.deepEqual([heard.end, heard.text], ['ended', 'hi'])
+})
+
 test('a target that says nothing is given up in time, at the relay and where it was asked', async (t) => {
   const { relay, time, open } = world()
   const heard = listen(connectThrough(open(ID.a), KEYS.b, time.timers))
