@@ -1,6 +1,7 @@
 import { describeEndpoint } from '../protocols/traversal/endpoint.ts'
 import { TRAVERSAL_REASONS, type TraversalCode } from '../protocols/traversal/errors.ts'
 import type { Classified } from '../protocols/traversal/classify.ts'
+import { natKind } from '../protocols/traversal/nat.ts'
 import type { NetcheckReport, PathReason, Ways } from './api/path-schemas.ts'
 import type { RunningMesh } from './compose-mesh.ts'
 import type { PortMappingReport } from './port-mapping/port-mapper.ts'
@@ -27,6 +28,7 @@ export function waysTo(mesh: RunningMesh, peerId: string): Ways {
   const shiftMs = systemClock.now() - steadyClock.now()
   return {
     via,
+    viaName: via === null ? null : nameIn(mesh, via),
     path: pathReason(reason),
     since: Math.round(since + shiftMs),
     notDirect: notDirect(mesh, peerId),
@@ -45,12 +47,13 @@ export function waysTo(mesh: RunningMesh, peerId: string): Ways {
 /** How this machine stands towards the internet, as it was found last. */
 export function netcheckOf(mesh: RunningMesh): NetcheckReport {
   const { latest, measuredAt } = mesh.traversal.nat
-  const nameOf = (id: string): string => mesh.membership.member(id)?.name ?? id
+  const nameOf = (id: string): string => nameIn(mesh, id)
   const classified = latest?.classified
   const held = mesh.ways.reservations.held()
   const candidates = [...new Set([...held, ...mesh.ways.candidates()])]
   return {
     nat: {
+      kind: natKind(classified?.mapping.value ?? null, classified?.filtering.value ?? null),
       mapping: classified?.mapping.value ?? null,
       filtering: classified?.filtering.value ?? null,
       keepsPort: classified?.keepsPort.value ?? null,
@@ -76,6 +79,11 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
     carries: mesh.ways.isRelay ? mesh.ways.circuits.load : null,
     measuredAt: measuredAt === null ? null : Math.round(measuredAt + systemClock.now() - steadyClock.now()),
   }
+}
+
+/** Its id where the member is not known any more. */
+function nameIn(mesh: RunningMesh, id: string): string {
+  return mesh.membership.member(id)?.name ?? id
 }
 
 function portMappingOf(state: PortMappingReport | null): NetcheckReport['portMapping'] {

@@ -18,6 +18,7 @@ export const TriedSchema = z.object({
 export const WaysSchema = z.object({
   /** Peer id of the relay; null for a direct path, and for none. */
   via: z.string().nullable(),
+  viaName: z.string().nullable(),
   /** Why the path is what it is. */
   path: PathReasonSchema,
   since: z.number(),
@@ -34,6 +35,8 @@ const DependenceSchema = z.enum(['endpoint-independent', 'address-dependent', 'a
 /** `kith netcheck`: how this machine stands towards the internet. Null: not known, and `unknown` says why. */
 export const NetcheckSchema = z.object({
   nat: z.object({
+    /** RFC 3489's name of it. */
+    kind: z.enum(['full-cone', 'address-restricted', 'port-restricted', 'symmetric']).nullable(),
     mapping: DependenceSchema.nullable(),
     filtering: DependenceSchema.nullable(),
     keepsPort: z.boolean().nullable(),

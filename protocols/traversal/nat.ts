@@ -16,3 +16,19 @@ export type Standing = 'dialable' | NatBehaviour
 
 /** As much of a standing as decides whether two nodes can meet, and as nodes tell each other. */
 export type PathStanding = 'dialable' | Pick<NatBehaviour, 'mapping' | 'filtering'>
+
+/** What people call a NAT: RFC 3489 §5's names, which RFC 4787 took apart into mapping and filtering. */
+export type NatKind = 'full-cone' | 'address-restricted' | 'port-restricted' | 'symmetric'
+
+const CONES = {
+  'endpoint-independent': 'full-cone',
+  'address-dependent': 'address-restricted',
+  'address-and-port-dependent': 'port-restricted',
+} as const satisfies Record<Dependence, NatKind>
+
+/** The name of what a NAT does; null where too little of it is known. */
+export function natKind(mapping: Dependence | null, filtering: Dependence | null): NatKind | null {
+  if (mapping === null) return null
+  if (mapping !== 'endpoint-independent') return 'symmetric'
+  return filtering === null ? null : CONES[filtering]
+}

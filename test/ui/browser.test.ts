@@ -416,7 +416,15 @@ browserTest(
     }))
     own.control.netcheckNow = {
       ...was,
-      nat: { mapping: null, filtering: null, keepsPort: null, hairpins: null, unknown, hints: [] },
+      nat: {
+        kind: null,
+        mapping: null,
+        filtering: null,
+        keepsPort: null,
+        hairpins: null,
+        unknown,
+        hints: [],
+      },
       dialable: null,
       needsRelays: false,
       views: [],

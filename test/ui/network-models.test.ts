@@ -1,6 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import type { NetcheckReport } from '../../node/api/path-schemas.ts'
+import { natKind } from '../../protocols/traversal/nat.ts'
 import type { LogEvent, Peer } from '../../node/api/schemas.ts'
 import {
   carriesWords,
@@ -191,7 +192,7 @@ test('what a NAT does has the name people search for, and says who can be met di
     [null, BY_PORT, null, /^$/],
   ]
   for (const [mapping, filtering, name, words] of cases) {
-    const nat = { ...REPORT.nat, mapping, filtering }
+    const nat = { ...REPORT.nat, mapping, filtering, kind: natKind(mapping, filtering) }
     t.is(natName(nat), name)
     t.regex(punchWords({ ...REPORT, nat }), words)
     t.is(punchWords({ ...REPORT, nat, dialable: true }), 'Every peer can connect directly.')
@@ -212,7 +213,7 @@ test('each part of a NAT is its value with its meaning, or the reason why it is 
   t.is(natParts({ ...REPORT.nat, hairpins: false })[3]?.value, 'no')
   t.is(unknownWhole(REPORT.nat), null)
   const reason = { code: 'nat-not-seen', text: 'Nobody said.', fix: '' }
-  const nothing = { mapping: null, filtering: null, keepsPort: null, hairpins: null, hints: [] }
+  const nothing = { kind: null, mapping: null, filtering: null, keepsPort: null, hairpins: null, hints: [] }
   const unknown = [
     { part: 'mapping', ...reason },
     { part: 'filtering', ...reason },

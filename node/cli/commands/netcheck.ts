@@ -26,6 +26,7 @@ function netcheckText(report: NetcheckReport): string {
     value === null ? unknown(part) : value ? 'yes' : 'no'
   const lines = [
     `reached    ${report.dialable === null ? 'not known yet' : report.dialable ? 'members reach this node unasked' : 'nobody reaches this node unasked'}`,
+    `nat        ${nat.kind ?? '-'}`,
     `mapping    ${nat.mapping ?? unknown('mapping')}`,
     `filtering  ${nat.filtering ?? unknown('filtering')}`,
     `keeps port ${yesNo(nat.keepsPort, 'keepsPort')}`,

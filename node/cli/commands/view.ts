@@ -127,7 +127,7 @@ function peersText(peers: readonly Peer[]): string {
   const rows = peers.map((peer) => [
     peer.name,
     peer.state,
-    peer.path,
+    pathText(peer, peers),
     peer.rttMs === null ? '-' : `${peer.rttMs.toFixed(1)} ms`,
     peer.epoch === null ? '-' : String(peer.epoch),
     peer.keyAgeMs === null ? '-' : formatDuration(peer.keyAgeMs),
@@ -136,6 +136,11 @@ function peersText(peers: readonly Peer[]): string {
     peer.id,
   ])
   return table(['NAME', 'STATE', 'PATH', 'RTT', 'EPOCH', 'KEY AGE', 'ROTATION', 'RX/TX', 'ID'], rows)
+}
+
+/** `direct`, `relay via attic`. */
+function pathText({ path, via }: Peer, peers: readonly Peer[]): string {
+  return via === null ? path : `${path} via ${peers.find(({ id }) => id === via)?.name ?? via}`
 }
 
 /** `active`, `rotating`, `failed, 2 failures`. */
@@ -156,7 +161,7 @@ function servicesText(services: readonly Service[]): string {
   return table(['NAME', 'PROTO', 'PROVIDER', 'ALLOWED', 'OPEN AT'], rows)
 }
 
-function waysText({ path, via, notDirect, tried, since }: Ways): string[] {
+function waysText({ path, viaName, notDirect, tried, since }: Ways): string[] {
   const forText = formatDuration(Math.max(0, Date.now() - since))
   const rows = tried.map(({ way, endpoint, outcome, at, tookMs, reason }) => [
     way,
@@ -167,7 +172,7 @@ function waysText({ path, via, notDirect, tried, since }: Ways): string[] {
     reason?.code ?? '-',
   ])
   return [
-    `  path: ${path.text} [${path.code}]${via === null ? '' : ` via ${via}`}, for ${forText}`,
+    `  path: ${path.text} [${path.code}]${viaName === null ? '' : ` via ${viaName}`}, for ${forText}`,
     ...(notDirect === null
       ? []
       : [`  not direct: ${notDirect.text} [${notDirect.code}]\n    ${notDirect.fix}`]),

@@ -212,6 +212,7 @@ export class FakeControl implements Control {
     }
     const ways = {
       via: PEER_IDS[0]!,
+      viaName: 'attic',
       path: { code: 'path-relay-up', text: 'A relay carries the data.', fix: '' },
       since: Date.now() - 60_000,
       notDirect,
@@ -553,6 +554,7 @@ function meshMembers(): MemberRow[] {
 function behindNat(): NetcheckReport {
   return {
     nat: {
+      kind: 'port-restricted',
       mapping: 'endpoint-independent',
       filtering: 'address-and-port-dependent',
       keepsPort: true,

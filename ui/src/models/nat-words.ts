@@ -29,19 +29,19 @@ const FILTERINGS = {
   'address-dependent': 'an open port lets in any port of an address it has sent to',
   'address-and-port-dependent': 'an open port lets in only the address and port it has sent to',
 } as const
-const CONES = {
-  'endpoint-independent': 'full cone',
-  'address-dependent': 'address-restricted cone',
-  'address-and-port-dependent': 'port-restricted cone',
+const KINDS = {
+  'full-cone': 'full cone',
+  'address-restricted': 'address-restricted cone',
+  'port-restricted': 'port-restricted cone',
+  symmetric: 'symmetric',
 } as const
 /** The methods as routers' pages call them. */
 export const MAPPING_METHODS = { upnp: 'UPnP', 'nat-pmp': 'NAT-PMP', pcp: 'PCP' } as const
 
-/** What the NAT is called elsewhere (RFC 3489's names, which people still search for); null while that is not known. */
-export function natName({ mapping, filtering }: Nat): string | null {
-  if (mapping === null) return null
-  if (mapping !== 'endpoint-independent') return 'symmetric'
-  return filtering === null ? 'some kind of cone' : CONES[filtering]
+/** What the NAT is called elsewhere (RFC 3489's names, which people still search for); null while nothing is known of it. */
+export function natName({ kind, mapping }: Nat): string | null {
+  if (kind !== null) return KINDS[kind]
+  return mapping === null ? null : 'some kind of cone'
 }
 
 /** What the NAT means for direct connections, as the README's table of pairs says it. */

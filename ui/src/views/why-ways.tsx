@@ -1,6 +1,6 @@
 import type { Ways } from '../../../node/api/path-schemas.ts'
 import { useApp } from '../context.ts'
-import { formatAgo, formatDuration, shortId } from '../models/format.ts'
+import { formatAgo, formatDuration } from '../models/format.ts'
 import { triedWays } from '../models/tried-ways.ts'
 import { Badge } from '../parts/badge.tsx'
 import { Reason } from './reason.tsx'
@@ -17,17 +17,16 @@ const TONES = { trying: 'info', connected: 'ok', failed: 'warning', refused: 'da
 
 /** How new streams go, why not directly, and every way that was tried. */
 export function WhyWays({ ways, told }: { ways: Ways; told: readonly string[] }) {
-  const { node, now } = useApp()
-  const { via, path, since, notDirect, tried } = ways
-  const relay = node.peers.value?.find(({ id }) => id === via)?.name ?? (via === null ? null : shortId(via))
+  const { now } = useApp()
+  const { viaName, path, since, notDirect, tried } = ways
   return (
     <section class="why-ways">
       <h3>The way there</h3>
       <p>
         {path.text}{' '}
-        {relay === null ? null : (
+        {viaName === null ? null : (
           <>
-            The relay is <bdi>{relay}</bdi>.{' '}
+            The relay is <bdi>{viaName}</bdi>.{' '}
           </>
         )}
         <span class="muted">For {formatDuration(Math.max(0, now.value - since))}.</span>{' '}
