@@ -17,6 +17,7 @@ import { existing } from './late.ts'
 import type { Issuer } from './membership/issuer.ts'
 import type { StoredMesh } from './membership/mesh-store.ts'
 import type { Revocations } from './membership/revocations.ts'
+import { tellingFailure } from './transport/telling-failure.ts'
 import { startServices, type Services } from './services/services.ts'
 import { createTunnels, type Tunnels } from './services/tunnels.ts'
 import { systemClock, systemTimers } from './system-ports.ts'
@@ -124,7 +125,7 @@ export async function startMesh(init: MeshInit): Promise<RunningMesh> {
   )
   const reconnect = startReconnect({ ...parts, membership })
   const lastFailure: RunningMesh['lastFailure'] = (id) =>
-    reach.sessions.lastFailure(id) ?? reconnect.lastFailure(id) ?? undefined
+    tellingFailure(reach.sessions.lastFailure(id), reconnect.lastFailure(id) ?? undefined)
   const tunnels = tunnelsOf(identity, reach, membership, lastFailure)
   const services = await startServices({
     self: identity.own.member,

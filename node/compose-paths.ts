@@ -123,7 +123,7 @@ export function startPaths(parts: PathsParts): RunningPaths {
     isRelay: parts.isRelay,
     places,
     candidates,
-    relaysTo: (peerId) => relaysTo(peerId, parts, rttOf),
+    relaysTo: (peerId) => relaysTo(peerId, parts, circuits, rttOf),
     needsRelays,
     stop() {
       unwatch()
@@ -134,10 +134,14 @@ export function startPaths(parts: PathsParts): RunningPaths {
   }
 }
 
-/** Members that may relay to a peer, the best first: those it names, and those this node is connected to; the nearest of each. */
+/**
+ * Members that may relay to a peer, the best first: those it names, and those this node is connected to; the nearest of each.
+ * Those whose circuits to it did not last come last.
+ */
 function relaysTo(
   peerId: string,
   { selfId, muxes, membership }: PathsParts,
+  circuits: Pick<Circuits, 'isDoubtful'>,
   rttOf: (peerId: string) => number | null,
 ): string[] {
   const announced = membership()?.member(peerId)?.registration?.relays ?? []
@@ -147,7 +151,10 @@ function relaysTo(
     .list()
     .flatMap(({ via, peerId: id, isSilent }) => (via === null && !isSilent ? [id] : []))
   const rank = (id: string): number =>
-    (near.includes(id) ? 0 : 1_000) + Math.min(rttOf(id) ?? 500, 900) + (named.includes(id) ? 0 : 10_000)
+    (near.includes(id) ? 0 : 1_000) +
+    Math.min(rttOf(id) ?? 500, 900) +
+    (named.includes(id) ? 0 : 10_000) +
+    (circuits.isDoubtful(peerId, id) ? 100_000 : 0)
   return [...new Set([...named, ...near])]
     .filter((id) => id !== peerId && id !== selfId)
     .toSorted((a, b) => rank(a) - rank(b))

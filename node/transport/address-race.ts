@@ -5,6 +5,7 @@ import { firstToSucceed } from './attempts.ts'
 import { deadline } from './deadline.ts'
 import { partsOf } from './libp2p-parts.ts'
 import type { MeshNode } from './mesh-node.ts'
+import { SharedWork } from './shared-work.ts'
 
 /** When the next address is tried beside one that has not answered (RFC 8305 §5). */
 const NEXT_ADDRESS_MS = 250
@@ -13,21 +14,14 @@ const ADDRESSES_MAX = 8
 /** All of them together. */
 const RACE_MS = 5000
 
-/** A race under way, and how many wait for it: with the last one it ends. */
-interface Race {
-  readonly made: Promise<Connection>
-  readonly abort: AbortController
-  waiting: number
-}
-
 /**
  * Dials the addresses of peers side by side. libp2p dials them one after another: behind a firewall that swallows packets the
  * first one takes all the time there is.
  */
 export class AddressRace {
   readonly #network: MeshNode
-  /** Races under way, by peer and addresses: whoever comes second joins. */
-  readonly #running = new Map<string, Race>()
+  /** Races under way, by peer and addresses. */
+  readonly #shared = new SharedWork<Connection>()
 
   constructor(network: MeshNode) {
     this.#network = network
@@ -39,43 +33,7 @@ export class AddressRace {
    */
   dial(peerId: string, addresses: readonly string[], signal: AbortSignal): Promise<Connection> {
     const key = [peerId, ...addresses].join(' ')
-    const race = this.#running.get(key) ?? this.#begin(key, addresses)
-    race.waiting++
-    return new Promise((resolve, reject) => {
-      const left = (): void => {
-        leave()
-        reject(signal.reason as Error)
-      }
-      const leave = (): void => {
-        signal.removeEventListener('abort', left)
-        // Nobody wants it any more.
-        if (--race.waiting === 0) race.abort.abort(new Error('no longer wanted'))
-      }
-      signal.addEventListener('abort', left)
-      if (signal.aborted) return left()
-      const isWaiting = (): boolean => !signal.aborted
-      race.made.then(
-        (connection) => {
-          if (isWaiting()) leave()
-          resolve(connection)
-        },
-        (error: unknown) => {
-          if (isWaiting()) leave()
-          reject(error)
-        },
-      )
-    })
-  }
-
-  #begin(key: string, addresses: readonly string[]): Race {
-    const abort = new AbortController()
-    const made = this.#race(addresses, abort.signal).finally(() => {
-      if (this.#running.get(key) === race) this.#running.delete(key)
-    })
-    made.catch(() => undefined) // whoever waits is told
-    const race: Race = { made, abort, waiting: 0 }
-    this.#running.set(key, race)
-    return race
+    return this.#shared.join(key, (shared) => this.#race(addresses, shared), signal)
   }
 
   async #race(addresses: readonly string[], parent: AbortSignal): Promise<Connection> {

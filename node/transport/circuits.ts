@@ -14,7 +14,9 @@ import type { ByteTransport } from '../../protocols/secure-channel/byte-transpor
 import { ipOf } from './addresses.ts'
 import { firstToSucceed } from './attempts.ts'
 import { ChannelConnection } from './channel-connection.ts'
+import { CircuitRecord } from './circuit-record.ts'
 import type { ReadyConnections } from './ready-connections.ts'
+import { SharedWork } from './shared-work.ts'
 
 /** When the next relay is tried beside one that has not led to the peer yet (RFC 8305 calls it the connection attempt delay). */
 const NEXT_RELAY_MS = 1000
@@ -43,6 +45,9 @@ export class Circuits {
   readonly #init: CircuitsInit
   readonly #service: RelayService
   readonly #stopping = new AbortController()
+  /** Dials under way, by peer: a pair has room for few circuits at one relay. */
+  readonly #dials = new SharedWork<Connection>()
+  readonly #record: CircuitRecord
   /** Addresses at which relays see peers whose circuits stand. */
   readonly #seenAt = new Map<string, Uint8Array>()
   readonly #unlisten: () => void
@@ -65,9 +70,12 @@ export class Circuits {
       if (via !== null) channel.reset()
       else this.#incoming(channel, relay)
     })
+    this.#record = new CircuitRecord(init.clock)
     this.#unlisten = init.muxes.listen({
-      added: () => undefined,
-      removed: ({ peerId }) => {
+      added: (listed) => this.#record.made(listed),
+      removed: (listed) => {
+        const { peerId } = listed
+        this.#record.ended(listed, init.muxes.has(peerId))
         if (!init.muxes.list(peerId).some(({ via }) => via !== null)) this.#seenAt.delete(peerId)
       },
     })
@@ -92,6 +100,12 @@ export class Circuits {
     return this.#service.holds(peerId)
   }
 
+  /** Whether circuits to the peer through this relay did not last lately, or one of them is silent: another one is better. */
+  isDoubtful(peerId: string, relay: string): boolean {
+    const isSilent = this.#init.muxes.list(peerId).some((one) => one.via === relay && one.isSilent)
+    return isSilent || this.#record.isDoubtful(peerId, relay)
+  }
+
   /** The address at which a relay sees the peer, while a circuit to it stands. */
   seenAt(peerId: string): Uint8Array | undefined {
     return this.#seenAt.get(peerId)
@@ -103,6 +117,10 @@ export class Circuits {
    */
   async dial(peerId: string, relays: readonly string[], signal: AbortSignal): Promise<Connection> {
     if (relays.length === 0) throw new RelayError('relay-none', `no relay leads to ${peerId}`)
+    return this.#dials.join(peerId, (shared) => this.#dialAll(peerId, relays, shared), signal)
+  }
+
+  async #dialAll(peerId: string, relays: readonly string[], signal: AbortSignal): Promise<Connection> {
     const won = new AbortController()
     let winner: Connection | undefined
     const all = AbortSignal.any([signal, won.signal, this.#stopping.signal])
@@ -138,11 +156,19 @@ export class Circuits {
     const transport = (): ByteTransport => connection.transport()
     const made = await ready
       .dial(
-        { connection, transport, via: relay, local: null, isPunched: false, signal },
+        {
+          connection,
+          transport,
+          via: relay,
+          local: null,
+          isPunched: false,
+          signal,
+          failure: () => (connection.failure instanceof RelayError ? connection.failure : undefined),
+        },
         peerIdFromString(peerId),
       )
       .catch((error: unknown) => Promise.reject(connection.failure ?? error))
-    if (circuit.at !== null) this.#seenAt.set(peerId, circuit.at)
+    this.#see(peerId, relay, circuit.at)
     return made
   }
 
@@ -162,7 +188,7 @@ export class Circuits {
             `relay ${relay}`,
           )
           .then((proved) => {
-            if (at !== null && proved === source) this.#seenAt.set(source, at)
+            if (proved === source) this.#see(source, relay, at)
           })
       },
       onFailure: (error) =>
@@ -174,6 +200,12 @@ export class Circuits {
           text: error.message,
         }),
     })
+  }
+
+  /** Where a relay sees the peer: known as long as a circuit to it stands, which may have ended meanwhile. */
+  #see(peerId: string, relay: string, at: Uint8Array | null): void {
+    if (at !== null && this.#init.muxes.list(peerId).some(({ via }) => via === relay))
+      this.#seenAt.set(peerId, at)
   }
 
   async #openCircuit(peerId: string): Promise<ByteChannel> {

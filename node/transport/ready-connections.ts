@@ -6,6 +6,7 @@ import type {
   PeerId,
   Upgrader,
 } from '@libp2p/interface'
+import type { KithError } from '../../protocols/common/errors.ts'
 import type { Clock, EmitEvent } from '../../protocols/common/ports.ts'
 import type { ByteTransport } from '../../protocols/secure-channel/byte-transport.ts'
 import { ChannelError } from '../../protocols/secure-channel/errors.ts'
@@ -38,6 +39,8 @@ export interface ReadyConnection {
   /** Both sides dialled at once. */
   readonly isPunched: boolean
   readonly signal: AbortSignal
+  /** Why what carries it failed, if it did: a relay that refuses, say. */
+  readonly failure?: () => KithError | undefined
 }
 
 /**
@@ -120,13 +123,14 @@ export class ReadyConnections {
   }
 
   #raw(
-    { connection, transport, via, local, isPunched }: ReadyConnection,
+    { connection, transport, via, local, isPunched, failure }: ReadyConnection,
     signal: AbortSignal,
   ): RawConnection {
     return {
       stream: connection,
       transport,
       signal,
+      ...(failure === undefined ? {} : { carrierFailure: failure }),
       place: { via, remote: connection.remoteAddr.toString(), local, isPunched },
       muxers: new Map(),
       isServed: this.#bound.isServed,

@@ -3,7 +3,7 @@ import { firstFrame, FirstFrameReader } from '../common/first-frame.ts'
 import type { Timers } from '../common/ports.ts'
 import { peerIdFromKey } from '../common/peer-id.ts'
 import { keptFew, type ByteChannel, type ChannelUser } from '../mux/channel.ts'
-import { isRelayCode, RelayError, type RelayCode } from './errors.ts'
+import { isRelayCode, RELAY_REASONS, RelayError, type RelayCode } from './errors.ts'
 import { CONNECT_MS, FIRST_FRAME_MS, RELAY_FRAME_BYTES_MAX, RELAY_VERSION, RESERVE_MS } from './limits.ts'
 import { answerFormat, askFormat, incomingFormat, RELAY_KIND, type RelayAnswer } from './wire.ts'
 
@@ -134,8 +134,10 @@ export class OutgoingCircuit implements ByteChannel {
       const frame = this.#reader.push(bytes)
       if (frame === undefined) return
       const message = answerFormat.decode(frame.body)
-      if (message.kind === RELAY_KIND.refused)
-        return this.#fail(codeOf(message.code), `the relay says ${message.code}`)
+      if (message.kind === RELAY_KIND.refused) {
+        const code = codeOf(message.code)
+        return this.#fail(code, RELAY_REASONS[code].summary)
+      }
       if (message.kind !== RELAY_KIND.connected)
         return this.#fail('relay-malformed', `an answer of kind ${message.kind} to a connection`)
       this.#cancel()

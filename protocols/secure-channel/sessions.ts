@@ -119,7 +119,7 @@ export class SessionRegistry {
     this.#failures.delete(peerId)
   }
 
-  /** Why the last dial of `peerId` failed; undefined when it did not, or was long ago. */
+  /** Why the last dial of `peerId` failed; undefined when it did not. However long ago: `at` says. */
   lastFailure(peerId: string): DialFailure | undefined {
     return this.#failures.get(peerId)
   }

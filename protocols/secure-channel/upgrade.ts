@@ -70,6 +70,8 @@ export interface RawConnection {
   /** Where the other side is, for events of inbound failures. */
   readonly from?: string
   readonly signal?: AbortSignal | undefined
+  /** Why what carries the handshake failed, if it did; then the handshake itself has nothing to tell. */
+  readonly carrierFailure?: () => KithError | undefined
   /** Muxers of libp2p that may be used as well. */
   readonly muxers: ReadonlyMap<string, StreamMuxerFactory>
   /** Whether libp2p serves a protocol. */
@@ -106,15 +108,17 @@ export class ChannelUpgrade {
     this.#guard = init.guard ?? new FirstMessageGuard()
   }
 
-  /** Dials `peer`. @throws KithError, after it was told as an event and remembered as the peer's last failure. */
+  /** Dials `peer`. @throws KithError, after it was remembered as the peer's last failure, and told where it is the handshake's. */
   async dial(raw: RawConnection, peer: PeerId | undefined): Promise<Secured> {
     try {
       const secured = await this.#dial(raw, peer)
       this.#init.sessions.clearFailure(secured.remotePeer.toString())
       return secured
     } catch (caught) {
-      const error = asKithError(caught)
-      emitFailure(this.#init.emit, error, { direction: 'outbound', peer: peer?.toString() })
+      const carrierFailure = raw.carrierFailure?.()
+      const error = carrierFailure ?? asKithError(caught)
+      if (carrierFailure === undefined)
+        emitFailure(this.#init.emit, error, { direction: 'outbound', peer: peer?.toString() })
       if (peer !== undefined) {
         const offsetMs = error instanceof ChannelError ? error.offsetMs : undefined
         this.#init.sessions.recordFailure(peer.toString(), {
