@@ -8,6 +8,7 @@ import { addMemberCommands } from './commands/members.ts'
 import { addMeshCommands } from './commands/mesh.ts'
 import { addNetcheckCommand } from './commands/netcheck.ts'
 import { addOperationCommands } from './commands/operations.ts'
+import { addPingCommand } from './commands/ping.ts'
 import { addSecurityCommands } from './commands/security.ts'
 import { addServiceCommands } from './commands/services.ts'
 import { addUpCommand } from './commands/up.ts'
@@ -30,6 +31,7 @@ export function createProgram(): Command {
   addMemberCommands(program)
   addAuthorityCommands(program)
   addViewCommands(program)
+  addPingCommand(program)
   addNetcheckCommand(program)
   addSecurityCommands(program)
   addServiceCommands(program)

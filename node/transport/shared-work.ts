@@ -43,7 +43,7 @@ export class SharedWork<T> {
         },
         (error: unknown) => {
           if (isWaiting()) leave()
-          reject(error as Error)
+          reject(error)
         },
       )
     })

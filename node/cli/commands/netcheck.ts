@@ -12,11 +12,12 @@ export function addNetcheckCommand(program: Command): void {
     .action(async (options: { last?: true }, command: Command) => {
       const { client, out } = contextOf(command)
       const report = await client.get<NetcheckReport>(`/netcheck${options.last ? '' : '?measure=1'}`)
-      out.show(report, () => netcheckText(report))
+      out.show(report, () => netcheckText(report, Date.now()))
     })
 }
 
-function netcheckText(report: NetcheckReport): string {
+/** The report as text; `now` in ms since the epoch. */
+export function netcheckText(report: NetcheckReport, now: number): string {
   const { nat, views, silent, portMapping, relays, carries } = report
   const unknown = (part: string): string => {
     const reason = nat.unknown.find((each) => each.part === part)
@@ -25,13 +26,14 @@ function netcheckText(report: NetcheckReport): string {
   const yesNo = (value: boolean | null, part: string): string =>
     value === null ? unknown(part) : value ? 'yes' : 'no'
   const lines = [
+    `measured   ${report.measuredAt === null ? 'not yet: no other member could be asked' : `${formatDuration(Math.max(0, now - report.measuredAt))} ago`}`,
     `reached    ${report.dialable === null ? 'not known yet' : report.dialable ? 'members reach this node unasked' : 'nobody reaches this node unasked'}`,
     `nat        ${nat.kind ?? '-'}`,
     `mapping    ${nat.mapping ?? unknown('mapping')}`,
     `filtering  ${nat.filtering ?? unknown('filtering')}`,
     `keeps port ${yesNo(nat.keepsPort, 'keepsPort')}`,
     `hairpins   ${yesNo(nat.hairpins, 'hairpins')}`,
-    `mapped     ${mappingText(portMapping)}`,
+    `mapped     ${mappingText(portMapping, report.dialable !== true, now)}`,
     `relays     ${report.needsRelays ? `needed, ${relays.filter(({ held }) => held).length} held` : 'not needed'}`,
     ...(carries === null
       ? ['carries    nothing: started with --no-relay']
@@ -50,14 +52,20 @@ function netcheckText(report: NetcheckReport): string {
   return [
     ...lines,
     ...(seen.length === 0 ? [] : ['', table(['ASKED', 'AT', 'SEES THIS NODE AT'], seen)]),
-    ...silent.map(({ name, text }) => `${name} said nothing: ${text}`),
+    // One that has several addresses is asked at each.
+    ...new Set(silent.map(({ name, text }) => `${name} said nothing: ${text}`)),
     ...(relayRows.length === 0 ? [] : ['', table(['RELAY', 'RTT', 'RESERVATION', 'ID'], relayRows)]),
   ].join('\n')
 }
 
-function mappingText({ method, outside, expires, reason }: NetcheckReport['portMapping']): string {
+function mappingText(
+  { method, outside, expires, reason }: NetcheckReport['portMapping'],
+  isNeeded: boolean,
+  now: number,
+): string {
+  if (method === null && !isNeeded) return 'no, and none is needed'
   if (method === null) return reason === null ? 'no' : `no: ${reasonText(reason)}`
-  const left = expires === null ? '' : `, for another ${formatDuration(Math.max(0, expires - Date.now()))}`
+  const left = expires === null ? '' : `, for another ${formatDuration(Math.max(0, expires - now))}`
   return `${outside ?? '-'} by ${method}${left}${reason === null ? '' : `; ${reasonText(reason)}`}`
 }
 

@@ -1,16 +1,10 @@
 import type { Command } from 'commander'
 import type { Ways } from '../../api/path-schemas.ts'
-import type { Peer, PingReply, Service, Status, Why } from '../../api/schemas.ts'
-import { contextOf, type Context } from '../context.ts'
-import { AnsweredError } from '../errors.ts'
-import { formatBytes, formatDuration, parseWholeNumber, table } from '../output.ts'
+import type { Peer, Service, Status, Why } from '../../api/schemas.ts'
+import { contextOf } from '../context.ts'
+import { formatBytes, formatDuration, table } from '../output.ts'
 
-/** Between two pings. */
-const PING_INTERVAL_MS = 1000
-/** With `--until-direct`: long enough for any hole punch, not for ever. */
-const PINGS_MAX = 100
-
-/** `status`, `peers`, `services`, `ping`, `why`. */
+/** `status`, `peers`, `services`, `why`. */
 export function addViewCommands(program: Command): void {
   program
     .command('status')
@@ -43,20 +37,6 @@ export function addViewCommands(program: Command): void {
       )
     })
   program
-    .command('ping')
-    .description('time the way to another member')
-    .argument('<peer>', 'node name or peer id')
-    .option('--count <n>', 'stop after this many replies', parseWholeNumber)
-    .option('--until-direct', 'stop at the first reply over a direct path')
-    .action(async (peer: string, options: { count?: number; untilDirect?: true }, command: Command) => {
-      await ping(
-        contextOf(command),
-        peer,
-        options.count ?? (options.untilDirect === undefined ? 4 : PINGS_MAX),
-        options.untilDirect === true,
-      )
-    })
-  program
     .command('why')
     .description('why a service or a member can or cannot be reached')
     .argument('<subject>', 'service name, node name or peer id')
@@ -65,41 +45,6 @@ export function addViewCommands(program: Command): void {
       const why = await client.get<Why>(`/why/${encodeURIComponent(subject)}`)
       out.show(why, () => whyText(why))
     })
-}
-
-async function ping(
-  { client, out, signal }: Context,
-  peer: string,
-  count: number,
-  untilDirect: boolean,
-): Promise<void> {
-  const enough = new AbortController()
-  let answered = 0
-  let last: PingReply | undefined
-  const request = { peer, count, intervalMs: PING_INTERVAL_MS, lookForDirect: untilDirect }
-  for await (const reply of client.stream<PingReply>(
-    'POST',
-    '/ping',
-    request,
-    AbortSignal.any([signal, enough.signal]),
-  )) {
-    last = reply
-    if (reply.rttMs !== null) answered += 1
-    out.show(reply, () => pingText(reply))
-    // It is null while a direct way is looked for, which the first ping began.
-    if (untilDirect && (reply.path === 'direct' || reply.notDirect !== null)) enough.abort()
-  }
-  if (untilDirect && last?.path === 'relay' && last.notDirect !== null)
-    throw new AnsweredError(last.notDirect.code, last.notDirect.text, last.notDirect.fix)
-  if (answered === 0 && last !== undefined && last.error !== null)
-    throw new AnsweredError(last.error.code, last.error.text, '')
-}
-
-function pingText(reply: PingReply): string {
-  if (reply.error !== null)
-    return `${reply.seq}: no reply from ${reply.name}: ${reply.error.text} [${reply.error.code}]`
-  const via = reply.via === null ? '' : ` via ${reply.via}`
-  return `${reply.seq}: ${reply.name} in ${reply.rttMs?.toFixed(1)} ms, path ${reply.path}${via}`
 }
 
 function statusText(status: Status): string {
