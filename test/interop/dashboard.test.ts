@@ -70,6 +70,7 @@ story('the wizard founds a mesh, and its login link works once', async (t) => {
   await inspect(t, page, 'overview alone')
   for (const [screen, empty] of [
     ['Peers', 'No other machine yet'],
+    ['Network', 'No other machine yet'],
     ['Services', 'Nothing is published yet'],
   ] as const) {
     await go(page, screen)
@@ -114,9 +115,29 @@ story('an invite made in one dashboard is pasted into another, and both see each
   }
   await b.page.click('button[aria-label="Why a?"]')
   await b.page.waitForSelector('.reasons')
-  t.regex((await b.page.locator('dialog').textContent()) ?? '', /reachable.*direct.*a answered in/s)
+  t.regex(
+    (await b.page.locator('dialog').textContent()) ?? '',
+    /reachable.*direct.*a answered in.*The way there/s,
+  )
   await inspect(t, b.page, 'why a')
   await b.page.keyboard.press('Escape')
+  await go(b.page, 'Network')
+  // A line straight down has no width, which counts as hidden.
+  await b.page.waitForSelector('svg[role=img] line.direct', { state: 'attached' })
+  t.is(
+    await b.page
+      .locator('.node title')
+      .allTextContents()
+      .then((names) => names.join(' ')),
+    'b a',
+  )
+  await b.page.click('button:text-is("Measure now")')
+  // On one machine nobody sees this node from outside, which is an answer too.
+  await b.page.waitForSelector('header.page button:text-is("Measure now")')
+  await b.page.waitForSelector('text=nat-not-seen')
+  await b.page.click('summary:text-is("The same as a list")')
+  t.regex((await b.page.locator('.ways').textContent()) ?? '', /^a direct, .* ms/)
+  await inspect(t, b.page, 'network')
 })
 
 story('what one dashboard publishes opens from the other, WebSocket included', async (t) => {

@@ -52,7 +52,7 @@ export async function startAgain({ node, origin }: Desk): Promise<void> {
 /** Goes to a screen by the menu. */
 export async function go(
   page: Page,
-  screen: 'Overview' | 'Peers' | 'Members' | 'Services' | 'Events',
+  screen: 'Overview' | 'Peers' | 'Network' | 'Members' | 'Services' | 'Events',
 ): Promise<void> {
   await page.click(`nav a:has-text("${screen}")`)
   await page.waitForSelector(screen === 'Overview' ? '.numbers' : `h1:text-is("${screen}")`)
