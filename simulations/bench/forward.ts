@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Lab } from '../lab/lab.ts'
 import { canMakeNamespaces, daemon, hasCommand } from '../lab/programs.ts'
 import { BenchError } from './errors.ts'
 import { FORWARDERS, type Forwarder } from './forwarders.ts'
 import { bulk, cpuOf, echo, probe, startServices, web } from './loads.ts'
-import { Machines } from './machines.ts'
+import { twoMachines } from './machines.ts'
 import { checkStacks, type BenchOptions, type BenchResult } from './options.ts'
 import { memory } from './process-tree.ts'
 import { ProfiledProcesses } from './profile.ts'
@@ -66,7 +67,7 @@ export async function forward(options: BenchOptions): Promise<BenchResult> {
   const names = checkStacks('forward', Object.keys(FORWARDERS), options.stacks)
   requireMachine()
   const { progress } = options
-  const machines = new Machines()
+  const machines = await twoMachines()
   const profiler = options.isProfiled ? new ProfiledProcesses('forward') : undefined
   try {
     await startServices(machines)
@@ -105,11 +106,7 @@ export async function forward(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-async function measure(
-  machines: Machines,
-  way: Forwarder,
-  isWarmUp: boolean,
-): Promise<Record<string, number>> {
+async function measure(machines: Lab, way: Forwarder, isWarmUp: boolean): Promise<Record<string, number>> {
   const share = isWarmUp ? 1 : 0
   const transfer = await bulk(machines, way, BULK_SECONDS - share)
   const fresh = await web(machines, way, WEB_SECONDS, 'fresh')
@@ -148,7 +145,7 @@ async function measureRest(ways: readonly Forwarder[], recorder: Recorder): Prom
 
 /** One more pass over our own way with the profiler on, a profile per load; its figures are not counted. */
 async function profile(
-  machines: Machines,
+  machines: Lab,
   way: Forwarder,
   profiler: ProfiledProcesses,
   progress: (line: string) => void,

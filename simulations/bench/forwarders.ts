@@ -4,7 +4,9 @@ import type { Ready } from '../../node/compose.ts'
 import { createClient } from '../../node/cli/client.ts'
 import { RUNTIME_FLAGS } from '../../node/launcher.cjs'
 import { daemon } from '../lab/programs.ts'
-import { ADDRESSES, eventually, nodeCommand, type Machines, type Place } from './machines.ts'
+import type { Lab } from '../lab/lab.ts'
+import { until, type Program } from '../lab/program.ts'
+import { ADDRESSES, nodeArguments, type Place } from './machines.ts'
 
 /* The ways from the near machine to the services of the far one that are compared. */
 
@@ -23,7 +25,7 @@ export interface Forwarder {
 }
 
 /** How a way is set up. */
-export type SetUp = (machines: Machines, options: SetUpOptions) => Promise<Forwarder>
+export type SetUp = (machines: Lab, options: SetUpOptions) => Promise<Forwarder>
 
 /** What differs from run to run. */
 export interface SetUpOptions {
@@ -32,6 +34,8 @@ export interface SetUpOptions {
 }
 
 const SSH_PORT = 2222
+/** For a way to be ready. */
+const START_MS = 30_000
 const SYSTEM_SSHD = '/usr/sbin/sshd'
 const root = join(import.meta.dirname, '..', '..')
 const services = Object.entries(SERVICE_PORTS) as [ServiceName, number][]
@@ -58,13 +62,11 @@ function localPorts(offset: number): { target: Forwarder['target']; pairs: strin
 }
 
 /** OpenSSH: one connection, a channel per TCP connection. */
-async function setUpSsh(machines: Machines): Promise<Forwarder> {
+async function setUpSsh(machines: Lab): Promise<Forwarder> {
   const { target, pairs } = localPorts(1000)
-  const folder = join(machines.directory, 'ssh')
+  const folder = machines.folder('ssh')
   for (const key of ['host', 'user']) {
-    machines.file('ssh/.keep', '')
-    const made = await machines.run('far', [
-      'ssh-keygen',
+    const made = await machines.run('far', 'ssh-keygen', [
       '-q',
       '-t',
       'ed25519',
@@ -89,24 +91,27 @@ PidFile none
 MaxSessions 100
 `,
   )
-  const far = machines.start('far', ['sh', '-c', sshdScript(machines, config)], {
+  const far = machines.start('far', 'sh', ['-c', sshdScript(machines, config)], {
     env: daemon('sshd')?.env ?? {},
   })
   const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR']
-  const command = ['ssh', '-F', 'none', '-N', '-p', String(SSH_PORT), '-i', join(folder, 'user')]
-  await eventually('sshd', async () => {
-    const probe = await machines.run('near', [
-      'ssh-keyscan',
-      '-T',
-      '2',
-      '-p',
-      String(SSH_PORT),
-      ADDRESSES.far,
-    ])
-    if (!far.isRunning()) throw new Error(`sshd ended: ${far.stderr()}`)
-    return probe.stdout.includes('ed25519') ? true : undefined
-  })
-  const near = machines.start('near', [
+  const command = ['-F', 'none', '-N', '-p', String(SSH_PORT), '-i', join(folder, 'user')]
+  await until(
+    'sshd',
+    async () => {
+      const probe = await machines.run('near', 'ssh-keyscan', [
+        '-T',
+        '2',
+        '-p',
+        String(SSH_PORT),
+        ADDRESSES.far,
+      ])
+      if (!far.isRunning()) throw new Error(`sshd ended: ${far.stderr()}`)
+      return probe.stdout.includes('ed25519')
+    },
+    START_MS,
+  )
+  const near = machines.start('near', 'ssh', [
     ...command,
     ...options.flatMap((option) => ['-o', option]),
     ...pairs.flatMap((pair) => ['-L', `127.0.0.1:${pair.replace(':', ':127.0.0.1:')}`]),
@@ -119,7 +124,7 @@ MaxSessions 100
  * sshd insists on a user `sshd`, an account it may log in to, and /run/sshd. They are mounted over the real places in the mount
  * namespace that `ip netns exec` makes, seen by it alone.
  */
-function sshdScript(machines: Machines, config: string): string {
+function sshdScript(machines: Lab, config: string): string {
   const passwd = machines.file(
     'ssh/passwd',
     'root:x:0:0:root:/tmp:/bin/sh\nsshd:x:105:65534::/run/sshd:/usr/sbin/nologin\n',
@@ -130,28 +135,33 @@ function sshdScript(machines: Machines, config: string): string {
 }
 
 /** Two Node programs that pipe sockets, no protocol and no encryption between them. */
-async function setUpRelay(machines: Machines): Promise<Forwarder> {
+async function setUpRelay(machines: Lab): Promise<Forwarder> {
   const { target, pairs } = localPorts(2000)
   const start = (place: Place): number =>
     machines.start(
       place,
-      nodeCommand('relay-forward.ts', RUNTIME_FLAGS, [place, ADDRESSES.far, pairs.join(',')]),
+      process.execPath,
+      nodeArguments('relay-forward.ts', RUNTIME_FLAGS, [place, ADDRESSES.far, pairs.join(',')]),
     ).pid
   return { name: 'relay', target, processes: { far: [start('far')], near: [start('near')] } }
 }
 
 /** libp2p as it comes. */
-async function setUpLibp2p(machines: Machines): Promise<Forwarder> {
+async function setUpLibp2p(machines: Lab): Promise<Forwarder> {
   const { target, pairs } = localPorts(3000)
-  const start = (place: Place, peer: string): ReturnType<Machines['start']> =>
-    machines.start(place, nodeCommand('libp2p-forward.ts', RUNTIME_FLAGS, [place, peer, pairs.join(',')]))
+  const start = (place: Place, peer: string): Program =>
+    machines.start(
+      place,
+      process.execPath,
+      nodeArguments('libp2p-forward.ts', RUNTIME_FLAGS, [place, peer, pairs.join(',')]),
+    )
   const far = start('far', ADDRESSES.far)
-  const near = start('near', await far.firstLine)
+  const near = start('near', await far.line())
   return { name: 'libp2p', target, processes: { near: [near.pid], far: [far.pid] } }
 }
 
 /** Two nodes as a user runs them: one founds a mesh and publishes, the other joins and forwards. */
-async function setUpKith(machines: Machines, { kithEnv }: SetUpOptions): Promise<Forwarder> {
+async function setUpKith(machines: Lab, { kithEnv }: SetUpOptions): Promise<Forwarder> {
   const { target } = localPorts(4000)
   const kith = join(root, 'kith')
   const dataOf = (place: Place): string => join(machines.directory, `kith-${place}`)
@@ -159,16 +169,16 @@ async function setUpKith(machines: Machines, { kithEnv }: SetUpOptions): Promise
   const up = async (place: Place, ...flags: string[]): Promise<number> => {
     const listen = `/ip4/${ADDRESSES[place]}/tcp/4701`
     const free = ['--no-ui', '--dns', '0', '--gateway-port', '0', '--json']
-    const node = machines.start(place, [kith, 'up', '--name', place, '--listen', listen, ...free, ...flags], {
+    const node = machines.start(place, kith, ['up', '--name', place, '--listen', listen, ...free, ...flags], {
       env: { ...env(place), ...kithEnv },
     })
-    const line = await node.firstLine
+    const line = await node.line()
     if ((JSON.parse(line) as Partial<Ready>).ready !== true)
       throw new Error(`kith up: ${line}${node.stderr()}`)
     return node.pid
   }
   const ask = async (place: Place, ...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await machines.run(place, [kith, ...args, '--json'], { env: env(place) })
+    const { code, stdout, stderr } = await machines.run(place, kith, [...args, '--json'], { env: env(place) })
     if (code !== 0) throw new Error(`kith ${args.join(' ')}: exit ${code}: ${stderr}${stdout}`)
     return stdout
   }
@@ -177,13 +187,15 @@ async function setUpKith(machines: Machines, { kithEnv }: SetUpOptions): Promise
   const { invite } = JSON.parse(await ask('far', 'invite')) as Invite
   const near = await up('near', '--join', invite)
   const client = createClient(dataOf('near'))
-  await eventually('the services by name', async () =>
-    (await client.get<Service[]>('/services')).length === services.length ? true : undefined,
+  await until(
+    'the services by name',
+    async () => (await client.get<Service[]>('/services')).length === services.length,
+    START_MS,
   )
   const forwards = services.map(([name]) =>
-    machines.start('near', [kith, 'forward', name, String(target(name).port)], { env: env('near') }),
+    machines.start('near', kith, ['forward', name, String(target(name).port)], { env: env('near') }),
   )
-  await Promise.all(forwards.map(({ firstLine }) => firstLine))
+  await Promise.all(forwards.map((program) => program.line()))
   return {
     name: 'kith',
     target,

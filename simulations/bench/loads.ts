@@ -1,6 +1,7 @@
 import type { Forwarder } from './forwarders.ts'
 import { SERVICE_PORTS } from './forwarders.ts'
-import { nodeCommand, type Machines } from './machines.ts'
+import type { Lab } from '../lab/lab.ts'
+import { nodeArguments } from './machines.ts'
 import { cpuSeconds } from './process-tree.ts'
 import { median, quantile } from './statistics.ts'
 import { daemon } from '../lab/programs.ts'
@@ -17,10 +18,10 @@ const ECHO_BYTES = 64
 const SPARE_MS = 20_000
 
 /** Starts the services on the far machine: iperf3, nginx and an echo. */
-export async function startServices(machines: Machines): Promise<void> {
+export async function startServices(machines: Lab): Promise<void> {
   const nginx = daemon('nginx')
   const { directory } = machines
-  machines.start('far', ['iperf3', '-s', '-p', String(SERVICE_PORTS.bulk)])
+  machines.start('far', 'iperf3', ['-s', '-p', String(SERVICE_PORTS.bulk)])
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `${name}_temp_path ${directory}/nginx-${name};`)
     .join(' ')
@@ -32,18 +33,21 @@ http { access_log off; keepalive_requests 1000000; ${paths}
   server { listen ${SERVICE_PORTS.web} backlog=4096; location / { return 200 "ok\\n"; } } }
 `,
   )
-  machines.start('far', [nginx?.path ?? 'nginx', '-p', directory, '-e', 'stderr', '-c', config], {
+  machines.start('far', nginx?.path ?? 'nginx', ['-p', directory, '-e', 'stderr', '-c', config], {
     env: nginx?.env ?? {},
   })
-  await machines.start('far', nodeCommand('echo-server.ts', [], [String(SERVICE_PORTS.echo)])).firstLine
+  await machines
+    .start('far', process.execPath, nodeArguments('echo-server.ts', [], [String(SERVICE_PORTS.echo)]))
+    .line()
 }
 
 /** Waits until the way carries a byte there and back. */
-export async function probe(machines: Machines, way: Forwarder): Promise<void> {
+export async function probe(machines: Lab, way: Forwarder): Promise<void> {
   const { host, port } = way.target('echo')
   const answer = await machines.run(
     'near',
-    nodeCommand('echo-client.ts', [], [host, String(port), 'probe', '20000']),
+    process.execPath,
+    nodeArguments('echo-client.ts', [], [host, String(port), 'probe', '20000']),
   )
   if (answer.code !== 0) throw new Error(`${way.name} does not carry anything: ${answer.stderr}`)
 }
@@ -58,11 +62,11 @@ interface IperfResult {
 }
 
 /** One TCP stream from near to far, as fast as it goes. */
-export async function bulk(machines: Machines, way: Forwarder, seconds: number): Promise<Figures> {
+export async function bulk(machines: Lab, way: Forwarder, seconds: number): Promise<Figures> {
   const { host, port } = way.target('bulk')
   const before = cpuOf(way)
   const args = ['-c', host, '-p', String(port), '-t', String(seconds), '-J']
-  const { stdout, stderr } = await machines.run('near', ['iperf3', ...args], {
+  const { stdout, stderr } = await machines.run('near', 'iperf3', args, {
     timeoutMs: seconds * 3000 + SPARE_MS,
   })
   const cpu = cpuOf(way) - before
@@ -74,7 +78,7 @@ export async function bulk(machines: Machines, way: Forwarder, seconds: number):
 
 /** HTTP requests over 16 connections: each on a fresh one, or all on the same. `cpuUs` is of the way's processes per request. */
 export async function web(
-  machines: Machines,
+  machines: Lab,
   way: Forwarder,
   seconds: number,
   kind: 'fresh' | 'kept',
@@ -84,16 +88,8 @@ export async function web(
   const before = cpuOf(way)
   const { stdout, stderr } = await machines.run(
     'near',
-    [
-      'wrk',
-      '-t1',
-      `-c${CONNECTIONS}`,
-      `-d${seconds}s`,
-      '--timeout',
-      '5s',
-      ...header,
-      `http://${host}:${port}/`,
-    ],
+    'wrk',
+    ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--timeout', '5s', ...header, `http://${host}:${port}/`],
     { timeoutMs: seconds * 1000 + SPARE_MS },
   )
   const cpu = cpuOf(way) - before
@@ -106,11 +102,12 @@ export async function web(
 }
 
 /** Round trips of 64 bytes on one open connection. */
-export async function echo(machines: Machines, way: Forwarder): Promise<Figures> {
+export async function echo(machines: Lab, way: Forwarder): Promise<Figures> {
   const { host, port } = way.target('echo')
   const { code, stdout, stderr } = await machines.run(
     'near',
-    nodeCommand('echo-client.ts', [], [host, String(port), 'rtt', String(ECHO_COUNT), String(ECHO_BYTES)]),
+    process.execPath,
+    nodeArguments('echo-client.ts', [], [host, String(port), 'rtt', String(ECHO_COUNT), String(ECHO_BYTES)]),
   )
   if (code !== 0) throw new Error(`echo over ${way.name}: ${stderr}`)
   const times = JSON.parse(stdout) as number[]

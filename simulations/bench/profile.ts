@@ -3,7 +3,8 @@ import type { Profiler } from 'node:inspector'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
-import { eventually, readIfThere } from './machines.ts'
+import { until } from '../lab/program.ts'
+import { readIfThere } from './machines.ts'
 
 /** Time for the profiler to be running in the other process. */
 const START_MS = 300
@@ -129,7 +130,7 @@ export class ProfiledProcesses {
     for (const pid of Object.values(processes)) process.kill(pid, 'SIGUSR2')
     for (const [name, pid] of Object.entries(processes)) {
       const written = join(this.#directory, `${pid}.cpuprofile`)
-      const profile = await eventually(`the profile of ${name}`, () => readIfThere(written))
+      const profile = await until(`the profile of ${name}`, () => readIfThere(written))
       const kept = join(this.#directory, `${load}-${name}.cpuprofile`)
       renameSync(written, kept)
       const summary = summarize(JSON.parse(profile) as Profiler.Profile)

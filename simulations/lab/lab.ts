@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { RUNTIME_ENVIRONMENT } from '../../node/launcher.cjs'
 import { startProgram, type Finished, type Program, type RunOptions } from './program.ts'
 import { canMakeNamespaces, daemon, hasCommand } from './programs.ts'
 
@@ -32,11 +33,14 @@ export class Lab {
   readonly directory = mkdtempSync(join(tmpdir(), 'kith-lab-'))
   readonly #namespaces = new Map<string, string>()
   readonly #programs = new Set<Program>()
+  readonly #environment: Readonly<Record<string, string>>
   readonly #onExit = (): void => this.#destroy()
 
-  constructor() {
+  /** @param environment of all its programs: what our nodes run with, unless others are to be compared with them. */
+  constructor(environment: Readonly<Record<string, string>> = RUNTIME_ENVIRONMENT) {
+    this.#environment = environment
     process.once('exit', this.#onExit)
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1))
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
   }
 
   /** A fresh folder in the lab's directory. */
@@ -96,7 +100,7 @@ export class Lab {
     const program = startProgram(
       this.#commandLine(machine, [command, ...args]),
       this.directory,
-      { ...options, env: { ...quiet, ...options.env } },
+      { ...options, env: { ...this.#environment, ...quiet, ...options.env } },
       (ended) => this.#programs.delete(ended),
     )
     this.#programs.add(program)
@@ -140,14 +144,20 @@ export class Lab {
 
   /** Ends every process, removes namespaces and directory. */
   async close(): Promise<void> {
-    await Promise.all([...this.#programs].map((program) => program.end('SIGKILL')))
+    const ended = [...this.#programs].map((program) => program.end('SIGKILL'))
+    // Before waiting: what a program has started holds its output open.
+    for (const namespace of this.#namespaces.values()) killAllIn(namespace)
+    await Promise.all(ended)
     process.off('exit', this.#onExit)
     this.#destroy()
   }
 
   #destroy(): void {
     for (const program of this.#programs) program.child.kill('SIGKILL')
-    for (const namespace of this.#namespaces.values()) spawnSync('ip', ['netns', 'delete', namespace])
+    for (const namespace of this.#namespaces.values()) {
+      killAllIn(namespace)
+      spawnSync('ip', ['netns', 'delete', namespace])
+    }
     this.#namespaces.clear()
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 3 })
   }
@@ -160,6 +170,18 @@ export class Lab {
 
 function scriptArguments(script: string, args: readonly string[]): string[] {
   return ['--disable-warning=ExperimentalWarning', script, ...args]
+}
+
+/** What programs have started of their own, as nginx its workers, outlives them. */
+function killAllIn(namespace: string): void {
+  const { stdout } = spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' })
+  for (const pid of stdout.split('\n').filter((line) => line !== '')) {
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // it has ended
+    }
+  }
 }
 
 function ip(args: readonly string[]): void {

@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { RUNTIME_ENVIRONMENT } from '../../node/launcher.cjs'
 
 const POLL_INTERVAL_MS = 50
 
@@ -87,7 +86,6 @@ function environment(home: string, extra: Readonly<Record<string, string>> = {})
     PATH: `${process.env['PATH']}:/usr/sbin:/sbin`,
     HOME: home,
     LANG: 'C.UTF-8',
-    ...RUNTIME_ENVIRONMENT,
     ...extra,
   }
 }

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { NatBehaviour } from '../../protocols/traversal/nat.ts'
@@ -114,4 +115,15 @@ story('two machines of one home reach each other beside the router', async (t) =
   ])
   t.is((JSON.parse(stdout) as Delays).received, 5)
   await other.end('SIGKILL')
+})
+
+story('a lab that closes ends what its programs have started, too', async (t) => {
+  const own = new Lab()
+  own.machines('m')
+  const shell = own.start('m', 'sh', ['-c', 'sleep 777 & echo $!; wait'])
+  const sleeper = `/proc/${await shell.line()}/cmdline`
+  t.regex(readFileSync(sleeper, 'latin1'), /^sleep/)
+  await own.close() // would wait for ever: the sleeper holds the shell's output open
+  // What nobody has buried yet has no command line.
+  t.is(existsSync(sleeper) ? readFileSync(sleeper, 'latin1') : '', '')
 })

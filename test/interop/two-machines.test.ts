@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava'
 import type { Forward, Invite, LogEvent, Service, Why } from '../../node/api/schemas.ts'
 import { daemon } from '../programs.ts'
 import { Lab, reasonToSkip, until, LabNode, type Program } from './lab.ts'
+import { startNginx } from './nginx.ts'
 
 /*
  * The product's main story with real programs: two machines (network namespaces) and a cable, nginx, curl, dig, WebSocket,
@@ -46,7 +47,7 @@ if (skip === undefined) {
     await Promise.all([a.untilAlive(1), b.untilAlive(1)])
     origin = lab.startScript('a', join(import.meta.dirname, 'origin.ts'))
     ports = JSON.parse(await origin.line())
-    sha256 = startNginx()
+    sha256 = startNginx(lab, 'a', NGINX_PORT, FILE_BYTES)
     await a.json('publish', 'files', `http://127.0.0.1:${NGINX_PORT}`)
     await a.json('publish', 'web', String(ports.http))
     await a.json('publish', 'sums', `tcp://127.0.0.1:${ports.hashing}`)
@@ -242,30 +243,6 @@ story(
     await expectWholeAgain(t, 'a stopped provider', () => a.up())
   },
 )
-
-/** Starts nginx on machine a with a file of random bytes; their SHA-256. */
-function startNginx(): string {
-  const nginx = daemon('nginx')
-  if (nginx === undefined) throw new Error('nginx is not unpacked; `npm test` does it')
-  const prefix = lab.folder('nginx')
-  const blob = randomBytes(FILE_BYTES)
-  lab.folder('nginx/www')
-  lab.file('nginx/www/blob', blob)
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  const config = lab.file(
-    'nginx/nginx.conf',
-    `daemon off; master_process off; pid ${prefix}/pid; error_log stderr;
-events {}
-http {
-  access_log off; sendfile on;
-  ${temporary.map((kind) => `${kind}_temp_path ${prefix}/${kind};`).join(' ')}
-  server { listen 127.0.0.1:${NGINX_PORT}; root ${prefix}/www; }
-}
-`,
-  )
-  lab.start('a', nginx.path, ['-p', prefix, '-c', config, '-e', 'stderr'], { env: nginx.env })
-  return createHash('sha256').update(blob).digest('hex')
-}
 
 /**
  * Starts Debian's sshd on machine a with keys and users of its own; the path of the key that opens it. What it insists on

@@ -5,7 +5,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { toHex } from '../../../protocols/common/bytes.ts'
 import { firstFrame } from '../../../protocols/common/first-frame.ts'
 import { keyFromPeerId } from '../../../protocols/common/peer-id.ts'
-import type { EventInput } from '../../../protocols/common/ports.ts'
+import type { Clock, EventInput, Timers } from '../../../protocols/common/ports.ts'
 import type { ByteChannel } from '../../../protocols/mux/channel.ts'
 import type { RelayError } from '../../../protocols/relay/errors.ts'
 import { incomingFormat } from '../../../protocols/relay/wire.ts'
@@ -14,6 +14,7 @@ import { steadyClock, systemRandom, systemTimers } from '../../../node/system-po
 import { Circuits } from '../../../node/transport/circuits.ts'
 import { Paths } from '../../../node/transport/paths.ts'
 import { Reservations } from '../../../node/transport/reservations.ts'
+import { virtualTime } from '../../protocols/virtual-time.ts'
 import { MESH_ID, node as stockNode, side, until } from '../../protocols/secure-channel/mesh.ts'
 import { delayProxy } from './delay-proxy.ts'
 import { meshNode, type TestNode } from './mesh.ts'
@@ -97,7 +98,12 @@ function echoed(channel: ByteChannel, bytes: Uint8Array): Promise<string> {
   })
 }
 
-function pathsOf(t: ExecutionContext, of: Member): Paths {
+/** The machine's own time, or one that stands still. */
+function pathsOf(
+  t: ExecutionContext,
+  of: Member,
+  { clock, timers }: { clock: Clock; timers: Timers } = { clock: steadyClock, timers: systemTimers },
+): Paths {
   const paths = new Paths({
     selfId: of.id,
     id8: toHex(MESH_ID).slice(0, 8),
@@ -105,9 +111,9 @@ function pathsOf(t: ExecutionContext, of: Member): Paths {
     tryDirect: () => Promise.resolve('port-unknown'),
     hasNews: () => false,
     isMovable: () => true,
-    clock: steadyClock,
+    clock,
     random: systemRandom,
-    timers: systemTimers,
+    timers,
     emit: (event) => void of.events.push(event),
   })
   t.teardown(() => paths.stop())
@@ -237,7 +243,8 @@ test('reservations are held, lost with the relay and made again', async (t) => {
 
 test('two members that dial each other at once keep one connection, and cut no stream of the other', async (t) => {
   const [a, b] = [await member(t), await member(t)]
-  const [pathsOfA, pathsOfB] = [pathsOf(t, a), pathsOf(t, b)]
+  const time = virtualTime()
+  const [pathsOfA, pathsOfB] = [pathsOf(t, a, time), pathsOf(t, b, time)]
   const proxies = await Promise.all(
     [b, a].map(({ node }) => delayProxy(t, node.getMultiaddrs()[0] as Multiaddr, 30)),
   )
@@ -259,7 +266,10 @@ test('two members that dial each other at once keep one connection, and cut no s
   await talk()
   const counts = (): number[] => [a.node.muxes.list(b.id).length, b.node.muxes.list(a.id).length]
   await until(() => counts().join(' ') === '2 2', 'both stand')
-  await new Promise((done) => setTimeout(done, 4000)) // it is kept for 5 s
+  time.pass(3500)
+  await talk() // which also lets whatever was closed too early end
+  t.is(counts().join(' '), '2 2', 'it is kept for 5 s')
+  time.pass(2500)
   await until(() => counts().join(' ') === '1 1', 'one is closed when nobody speaks over it')
   await talk()
 })

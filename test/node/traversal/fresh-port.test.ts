@@ -84,17 +84,21 @@ test('IPv6 and IPv4 share a port', async (t) => {
 })
 
 test('the first bytes are taken, and what follows stays for whoever comes next', async (t) => {
+  const sent: Socket[] = []
   const { server, endpoint } = await listenAt(1, (socket) => {
+    sent.push(socket)
     socket.write('fir')
-    setImmediate(() => socket.end('stsecond'))
+    setImmediate(() => socket.write('stsecond'))
   })
   const socket = connect(endpoint.port, '127.0.0.1')
   const first = await new Promise<Uint8Array>((resolve) => void takeFirstBytes(socket, 5, resolve))
   t.is(Buffer.from(first).toString(), 'first')
   t.is(socket.listenerCount('readable'), 0)
-  await new Promise((resolve) => void setTimeout(resolve, 20))
+  await until('the rest, which nobody reads', () => socket.bytesRead === 'firstsecond'.length)
+  t.is(socket.readableLength, 'second'.length)
   const rest: Buffer[] = []
   socket.on('data', (bytes: Buffer) => rest.push(bytes))
+  sent[0]?.end()
   await once(socket, 'end')
   t.is(Buffer.concat(rest).toString(), 'second')
   server.close()
