@@ -4,9 +4,11 @@ import type { EmitEvent } from '../protocols/common/ports.ts'
 import type { MembershipService } from '../protocols/membership/service.ts'
 import { membershipProtocol } from '../protocols/membership/service.ts'
 import type { MuxRegistry } from '../protocols/mux/registry.ts'
+import type { MemberView } from '../protocols/membership/view.ts'
 import { scopeOf } from '../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../protocols/traversal/errors.ts'
 import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
+import { AddressRace } from './transport/address-race.ts'
 import { Circuits } from './transport/circuits.ts'
 import type { Connections } from './transport/connections.ts'
 import { DirectTries } from './transport/direct-tries.ts'
@@ -15,6 +17,8 @@ import type { MeshNode } from './transport/mesh-node.ts'
 import { ownAddresses, ownAddressTexts, watchOwnAddresses } from './transport/own-addresses.ts'
 import { Paths } from './transport/paths.ts'
 import type { ReadyConnections } from './transport/ready-connections.ts'
+import { RelayTargets } from './transport/relay-targets.ts'
+import { RelayTries } from './transport/relay-tries.ts'
 import { Reservations } from './transport/reservations.ts'
 
 /** What ways to peers are made of. */
@@ -46,8 +50,12 @@ export interface RunningPaths {
   readonly reservations: Reservations
   readonly paths: Paths
   readonly tries: DirectTries
+  /** Relays that were tried. */
+  readonly relayTries: RelayTries
   /** Whether this node relays for others. */
   readonly isRelay: boolean
+  /** Multiaddr of the other side of the direct connection to a member; undefined where there is none. */
+  remoteOf(peerId: string): string | undefined
   /** Members that are reached from the internet, and where: they can relay, and reflect. */
   places(): MemberPlaces[]
   /** Members that could keep this node reachable. */
@@ -64,6 +72,13 @@ export function startPaths(parts: PathsParts): RunningPaths {
   const { meshId, selfId, network, muxes, emit } = parts
   const id8 = id8Of(meshId)
   const rttOf = (id: string): number | null => parts.membership()?.member(id)?.rttMs ?? null
+  const relayTries = new RelayTries(steadyClock)
+  const race = new AddressRace(network)
+  const targets = new RelayTargets({
+    announcedBy: (id) => announcedByCurrent(parts.membership()?.member(id)),
+    dial: (id, addresses, signal) => race.dial(id, addresses, signal),
+    clock: steadyClock,
+  })
   const circuits = new Circuits({
     selfId,
     id8,
@@ -71,6 +86,8 @@ export function startPaths(parts: PathsParts): RunningPaths {
     ready: parts.ready,
     isRelay: parts.isRelay,
     directTo: parts.directTo,
+    tried: (id, relay) => relayTries.begin(id, relay),
+    targetTo: (id, signal) => targets.reach(id, signal),
     clock: steadyClock,
     timers: systemTimers,
     emit,
@@ -120,7 +137,9 @@ export function startPaths(parts: PathsParts): RunningPaths {
     reservations,
     paths,
     tries,
+    relayTries,
     isRelay: parts.isRelay,
+    remoteOf: (peerId) => muxes.list(peerId).find(({ via }) => via === null)?.remote,
     places,
     candidates,
     relaysTo: (peerId) => relaysTo(peerId, parts, circuits, rttOf),
@@ -132,6 +151,11 @@ export function startPaths(parts: PathsParts): RunningPaths {
       circuits.stop()
     },
   }
+}
+
+/** Where a member says it is, as long as it is held to be there. */
+function announcedByCurrent(member: MemberView | undefined): readonly string[] | undefined {
+  return member === undefined || member.state === 'dead' ? undefined : member.registration?.addresses
 }
 
 /**

@@ -1,4 +1,5 @@
-import { describeEndpoint } from '../protocols/traversal/endpoint.ts'
+import type { Tried } from '../protocols/traversal/candidates.ts'
+import { describeEndpoint, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
 import { TRAVERSAL_REASONS, type TraversalCode } from '../protocols/traversal/errors.ts'
 import type { Classified } from '../protocols/traversal/classify.ts'
 import { natKind } from '../protocols/traversal/nat.ts'
@@ -7,6 +8,10 @@ import type { RunningMesh } from './compose-mesh.ts'
 import type { PortMappingReport } from './port-mapping/port-mapper.ts'
 import { ALL_REASONS, fixOf } from './reasons.ts'
 import { steadyClock, systemClock } from './system-ports.ts'
+import { endpointOf } from './transport/addresses.ts'
+import type { RelayTry } from './transport/relay-tries.ts'
+
+type TriedWay = Ways['tried'][number]
 
 /** The code with its sentences. */
 export function pathReason(code: TraversalCode): PathReason {
@@ -22,7 +27,7 @@ export function notDirect(mesh: RunningMesh, peerId: string): PathReason | null 
 
 /** Ways to a peer, and what was tried. */
 export function waysTo(mesh: RunningMesh, peerId: string): Ways {
-  const { paths, tries, relaysTo } = mesh.ways
+  const { paths, tries, relayTries, relaysTo, remoteOf } = mesh.ways
   const { via, reason, since } = paths.view(peerId)
   // Times of the steady clock, which stands still while a machine sleeps, as the wall clock shows them now.
   const shiftMs = systemClock.now() - steadyClock.now()
@@ -32,15 +37,40 @@ export function waysTo(mesh: RunningMesh, peerId: string): Ways {
     path: pathReason(reason),
     since: Math.round(since + shiftMs),
     notDirect: notDirect(mesh, peerId),
-    tried: tries.tried(peerId).map(({ way, endpoint, outcome, startedAt, endedAt, reason: code }) => ({
-      way,
-      endpoint: endpoint === null ? null : describeEndpoint(endpoint),
-      outcome,
-      at: Math.round(startedAt + shiftMs),
-      tookMs: endedAt === null ? null : Math.round(endedAt - startedAt),
-      reason: code === null ? null : pathReason(code),
-    })),
+    tried: [
+      ...tries.tried(peerId).map((each) => tryOf(each, wayOf(each), each.endpoint, shiftMs)),
+      ...relayTries
+        .of(peerId)
+        .map((each) => tryOf(each, 'relay', endpointOf(remoteOf(each.relay) ?? '') ?? null, shiftMs)),
+    ].toSorted((one, other) => one.at - other.at),
     relays: relaysTo(peerId),
+  }
+}
+
+/** What a peer announces for its own LAN is no public address that was refused. */
+function wayOf({ way, endpoint }: Tried): TriedWay['way'] {
+  return endpoint !== null && scopeOf(endpoint.ip) !== 'public' ? 'local' : way
+}
+
+/** A try as it is shown. `shiftMs`: from the steady clock to the wall clock. */
+function tryOf(
+  {
+    outcome,
+    startedAt,
+    endedAt,
+    reason: code,
+  }: Pick<RelayTry, 'startedAt' | 'endedAt' | 'reason'> & Pick<Tried, 'outcome'>,
+  way: TriedWay['way'],
+  endpoint: Endpoint | null,
+  shiftMs: number,
+): TriedWay {
+  return {
+    way,
+    endpoint: endpoint === null ? null : describeEndpoint(endpoint),
+    outcome,
+    at: Math.round(startedAt + shiftMs),
+    tookMs: endedAt === null ? null : Math.round(endedAt - startedAt),
+    reason: code === null ? null : { code, text: ALL_REASONS[code]?.summary ?? code, fix: fixOf(code) },
   }
 }
 

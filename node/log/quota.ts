@@ -1,4 +1,5 @@
 import type { Clock, EmitEvent, EventInput } from '../../protocols/common/ports.ts'
+import { MEMBERS_KINDS, STRANGERS_KINDS } from './event-kinds.ts'
 
 /** Events in a minute of one kind that strangers can cause; a burst must not push everything else out of the log. */
 export const QUOTA_PER_MINUTE = 20
@@ -6,37 +7,6 @@ export const QUOTA_PER_MINUTE = 20
 export const MEMBER_QUOTA_PER_MINUTE = 120
 const MINUTE_MS = 60_000
 
-/** Kinds that whoever reaches a port of this node can cause at will. */
-const STRANGERS_KINDS = [
-  'auth.failed',
-  'connection.refused',
-  'csrf.denied',
-  'dial.failed',
-  'forward.failed',
-  'gateway.denied',
-  'gateway.failed',
-  'handshake.failed',
-  'host.denied',
-  'join.refused',
-  'join.turned-away',
-  'join.forward-refused',
-  'membership.refused',
-  'replay.detected',
-  'service.denied',
-  'service.failed',
-  'tunnel.failed',
-]
-/** Kinds a member can cause by opening and closing connections, or by asking for new keys. */
-const MEMBERS_KINDS = [
-  'channel.downgrade',
-  'handshake.done',
-  'rotation.done',
-  'rotation.failed',
-  'rotation.glare',
-  'rotation.start',
-  'session.failed',
-  'session.truncated',
-]
 const QUOTAS: ReadonlyMap<string, number> = new Map([
   ...STRANGERS_KINDS.map((kind) => [kind, QUOTA_PER_MINUTE] as const),
   ...MEMBERS_KINDS.map((kind) => [kind, MEMBER_QUOTA_PER_MINUTE] as const),

@@ -2,6 +2,7 @@ import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { ipBytes } from '../../bootstrap/ip-bytes.ts'
+import { KithError } from '../../protocols/common/errors.ts'
 import { keyFromPeerId } from '../../protocols/common/peer-id.ts'
 import type { Clock, EmitEvent, Timers } from '../../protocols/common/ports.ts'
 import type { ByteChannel } from '../../protocols/mux/channel.ts'
@@ -16,6 +17,7 @@ import { firstToSucceed } from './attempts.ts'
 import { ChannelConnection } from './channel-connection.ts'
 import { CircuitRecord } from './circuit-record.ts'
 import type { ReadyConnections } from './ready-connections.ts'
+import type { EndRelayTry } from './relay-tries.ts'
 import { SharedWork } from './shared-work.ts'
 
 /** When the next relay is tried beside one that has not led to the peer yet (RFC 8305 calls it the connection attempt delay). */
@@ -34,6 +36,10 @@ export interface CircuitsInit {
   readonly isRelay: boolean
   /** Makes a direct connection where none stands. */
   readonly directTo: (peerId: string, signal: AbortSignal) => Promise<unknown>
+  /** The same to the target of somebody else's circuit, where a relay may dial it for others; absent: only what is connected. */
+  readonly targetTo?: (peerId: string, signal: AbortSignal) => Promise<unknown>
+  /** Told that a relay is tried to reach a peer; what it returns is told how that ended. */
+  readonly tried?: (peerId: string, relay: string) => EndRelayTry
   /** Never goes back. */
   readonly clock: Clock
   readonly timers: Timers
@@ -126,8 +132,13 @@ export class Circuits {
     const all = AbortSignal.any([signal, won.signal, this.#stopping.signal])
     try {
       const tries = relays.slice(0, RELAYS_TRIED_MAX).map((relay) => async () => {
-        const made = await this.#dialVia(peerId, relay, all)
+        const ended = this.#init.tried?.(peerId, relay)
+        const made = await this.#dialVia(peerId, relay, all).catch((error: unknown) => {
+          ended?.(all.aborted ? 'cancelled' : error instanceof KithError ? error.code : 'relay-lost')
+          throw error
+        })
         winner ??= made
+        ended?.(winner === made ? null : 'cancelled')
         // Too late: it would hold a place at its relay.
         if (winner !== made) void made.close().catch((error: Error) => made.abort(error))
         return winner
@@ -209,9 +220,11 @@ export class Circuits {
   }
 
   async #openCircuit(peerId: string): Promise<ByteChannel> {
-    const { muxes, directTo } = this.#init
-    if (!muxes.list(peerId).some(({ via }) => via === null))
-      await directTo(peerId, AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(RELAY_DIAL_MS)]))
+    const { muxes, targetTo } = this.#init
+    if (!muxes.list(peerId).some(({ via }) => via === null)) {
+      if (targetTo === undefined) throw new RelayError('relay-target-away', `${peerId} is not connected`)
+      await targetTo(peerId, AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(RELAY_DIAL_MS)]))
+    }
     return muxes.openDirect(peerId, this.#circuitProtocol)
   }
 

@@ -5,7 +5,17 @@ import {
   CONNECTS_PER_MINUTE,
   COUNTED_MEMBERS_MAX,
   RESERVATIONS_MAX,
+  RESERVES_PER_MINUTE,
 } from './limits.ts'
+
+/** What a member asked for in the minute that began at `since` (ms). */
+interface Minute {
+  readonly since: number
+  connects: number
+  reserves: number
+  /** Refusals that were reported. */
+  readonly reported: Set<RelayCode>
+}
 
 /** Who may use a relay how much. Owned by the functions below. */
 export interface RelayTable {
@@ -14,8 +24,8 @@ export interface RelayTable {
   /** Open circuits by pair. */
   readonly pairs: Map<string, number>
   circuits: number
-  /** Circuits asked for by member in the minute that began at `since` (ms). */
-  readonly asked: Map<string, { since: number; count: number }>
+  /** By member, in the order in which they last asked. */
+  readonly asked: Map<string, Minute>
 }
 
 /** A relay nobody uses. */
@@ -23,8 +33,14 @@ export function createRelayTable(): RelayTable {
   return { reserved: new Map(), pairs: new Map(), circuits: 0, asked: new Map() }
 }
 
-/** Takes a reservation, or says why not. A member that reserves again holds one place still. */
-export function reserve({ reserved }: RelayTable, peer: string): RelayCode | null {
+/**
+ * Takes a reservation, or says why not. A member that reserves again holds one place still. `now` in ms of a clock that never
+ * goes back.
+ */
+export function reserve(table: RelayTable, peer: string, now: number): RelayCode | null {
+  const { reserved } = table
+  const minute = minuteOf(table, peer, now)
+  if (++minute.reserves > RESERVES_PER_MINUTE) return 'relay-flood'
   const held = reserved.get(peer) ?? 0
   if (held === 0 && reserved.size >= RESERVATIONS_MAX) return 'relay-full'
   reserved.set(peer, held + 1)
@@ -45,7 +61,8 @@ export function admitCircuit(
   target: string,
   now: number,
 ): RelayCode | null {
-  if (isFlood(table, source, now)) return 'relay-flood'
+  const minute = minuteOf(table, source, now)
+  if (++minute.connects > CONNECTS_PER_MINUTE) return 'relay-flood'
   const pair = pairKey(source, target)
   const open = table.pairs.get(pair) ?? 0
   if (open >= CIRCUITS_PER_PAIR_MAX) return 'relay-quota'
@@ -65,18 +82,25 @@ export function endCircuit(table: RelayTable, source: string, target: string): v
   table.circuits--
 }
 
-function isFlood({ asked }: RelayTable, source: string, now: number): boolean {
-  const known = asked.get(source)
+/** Whether this refusal of this member is worth an event: the first of its kind in a minute. */
+export function isNews(table: RelayTable, peer: string, code: RelayCode, now: number): boolean {
+  const { reported } = minuteOf(table, peer, now)
+  if (reported.has(code)) return false
+  reported.add(code)
+  return true
+}
+
+function minuteOf({ asked }: RelayTable, peer: string, now: number): Minute {
+  const known = asked.get(peer)
   const isSame = known !== undefined && now - known.since < 60_000
-  const entry = isSame ? known : { since: now, count: 0 }
-  entry.count++
-  asked.delete(source)
-  asked.set(source, entry)
+  const minute = isSame ? known : { since: now, connects: 0, reserves: 0, reported: new Set<RelayCode>() }
+  asked.delete(peer)
+  asked.set(peer, minute)
   if (asked.size > COUNTED_MEMBERS_MAX) {
     const [oldest] = asked.keys()
     if (oldest !== undefined) asked.delete(oldest)
   }
-  return entry.count > CONNECTS_PER_MINUTE
+  return minute
 }
 
 function pairKey(one: string, other: string): string {

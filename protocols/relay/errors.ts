@@ -15,7 +15,7 @@ export const RELAY_REASONS = {
     fix: 'None needed; if it persists, a program opens connections without end.',
   },
   'relay-flood': {
-    summary: 'The member asks this relay for connections too often.',
+    summary: 'The member asks this relay for connections or reservations too often.',
     fix: 'If it persists, that member is broken or hostile.',
   },
   'relay-nested': {

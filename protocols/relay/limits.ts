@@ -19,7 +19,13 @@ export const CIRCUITS_PER_PAIR_MAX = 4
 /** Circuits one member opens in a minute at one relay; its back-off keeps it far below. */
 export const CONNECTS_PER_MINUTE = 240
 
-/** Members whose circuits are counted; at the limit the one heard of longest ago is forgotten. */
+/**
+ * Reservations one member asks for in a minute at one relay. It asks again when its connection was replaced, and after a refusal
+ * 5 s later at the earliest; each answer costs the relay an event.
+ */
+export const RESERVES_PER_MINUTE = 30
+
+/** Members whose requests are counted; at the limit the one heard of longest ago is forgotten. */
 export const COUNTED_MEMBERS_MAX = 4_096
 
 /** From the opening of a channel to its whole first frame. */

@@ -3,7 +3,7 @@ import { firstFrame, FirstFrameReader } from '../common/first-frame.ts'
 import { keyFromPeerId, peerIdFromKey } from '../common/peer-id.ts'
 import type { Clock, EmitEvent, Timers } from '../common/ports.ts'
 import { keptFew, type ByteChannel } from '../mux/channel.ts'
-import { admitCircuit, createRelayTable, endCircuit, reserve, unreserve } from './admission.ts'
+import { admitCircuit, createRelayTable, endCircuit, isNews, reserve, unreserve } from './admission.ts'
 import { makeCircuit } from './circuit.ts'
 import { RelayError, type RelayCode } from './errors.ts'
 import type { Joined } from './join.ts'
@@ -118,8 +118,11 @@ export class RelayService {
   }
 
   #reserve(channel: ByteChannel, peerId: string): void {
-    const code = reserve(this.#table, peerId)
-    if (code !== null) return this.#refuse(channel, code)
+    const code = reserve(this.#table, peerId, this.#init.clock.now())
+    if (code !== null) {
+      if (code === 'relay-flood') this.#report(peerId, code, 'asks for reservations too often')
+      return this.#refuse(channel, code)
+    }
     this.#holders.add(channel)
     const { circuits, bytesPerSecond } = this.load
     answer(channel, { kind: RELAY_KIND.reserved, circuits, bytesPerSecond })
@@ -238,6 +241,7 @@ export class RelayService {
   }
 
   #report(peer: string, reason: RelayCode, text: string): void {
+    if (!isNews(this.#table, peer, reason, this.#init.clock.now())) return
     this.#init.emit({ kind: 'relay.refused', severity: 'warning', peer, reason, text })
   }
 }

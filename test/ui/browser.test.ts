@@ -503,7 +503,7 @@ browserTest(
       'Forward TCP 4701 on one router.',
       'hole punching',
       'took 8.0 s',
-      '[2001:db8::7]:4701',
+      '[fd00::7]:4701',
       'address-not-public',
     ])
       t.true(dialog.includes(part), part)

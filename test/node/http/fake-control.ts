@@ -218,8 +218,8 @@ export class FakeControl implements Control {
       notDirect,
       tried: [
         {
-          way: 'public' as const,
-          endpoint: '[2001:db8::7]:4701',
+          way: 'local' as const,
+          endpoint: '[fd00::7]:4701',
           outcome: 'refused' as const,
           at: Date.now() - 62_000,
           tookMs: 0,

@@ -44,6 +44,7 @@ async function member(t: ExecutionContext, options: { isRelay?: boolean } = {}):
     ready: node.ready,
     isRelay: options.isRelay ?? true,
     directTo: (peer) => direct(node, known.get(peer)),
+    targetTo: (peer) => direct(node, known.get(peer)),
     clock: steadyClock,
     timers: systemTimers,
     emit: (event) => void events.push(event),

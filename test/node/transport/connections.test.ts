@@ -97,7 +97,8 @@ test('a relay that refuses is the reason, not the handshake that never began', a
 test('a relay that lets the handshake pass and then drops is passed over while it is doubtful', async (t) => {
   const [a, liar, honest, b] = [await member(t), await member(t), await member(t), await member(t)]
   for (const relay of [liar, honest]) for (const one of [a, b]) await joined(one, relay)
-  a.relays = [liar.id, honest.id]
+  // Only this one: on a busy machine the next would be tried beside it.
+  a.relays = [liar.id]
   await a.connections.to(b.id, signal())
   t.is(a.connections.viaTo(b.id), liar.id)
   t.false(a.circuits.isDoubtful(b.id, liar.id))

@@ -9,9 +9,11 @@ import {
   CIRCUITS_PER_PAIR_MAX,
   CONNECT_MS,
   CONNECTS_PER_MINUTE,
+  FIRST_FRAME_MS,
   LOAD_INTERVAL_MS,
   RESERVATIONS_MAX,
   RESERVE_MS,
+  RESERVES_PER_MINUTE,
 } from '../../../protocols/relay/limits.ts'
 import { RelayService } from '../../../protocols/relay/service.ts'
 import { channelPair } from '../mux/pair.ts'
@@ -267,9 +269,40 @@ test('a member that asks without end is refused for the rest of the minute, and 
   }
   await settle()
   t.is(await ask(), 'relay-flood')
-  t.true(events.some(({ kind, reason }) => kind === 'relay.refused' && reason === 'relay-flood'))
+  t.is(await ask(), 'relay-flood')
+  const floods = (): number =>
+    events.filter(({ kind, reason }) => kind === 'relay.refused' && reason === 'relay-flood').length
+  t.is(floods(), 1, 'one event, not one a request')
   time.pass(60_000)
   t.is(await ask(), 'relay-target-away')
+  t.is(floods(), 1)
+})
+
+test('a member that reserves and lets go in a loop is refused for the rest of the minute, and reported once', async (t) => {
+  const { relay, time, open, events } = world()
+  const lost: string[] = []
+  const user = {
+    reserved: () => undefined,
+    load: () => undefined,
+    lost: (code: string) => void lost.push(code),
+  }
+  for (let i = 0; i < RESERVES_PER_MINUTE; i++) holdReservation(open(ID.a), time.timers, user)()
+  await settle()
+  const count = (kind: string): number => events.filter((event) => event.kind === kind).length
+  t.is(count('relay.reserved'), RESERVES_PER_MINUTE)
+  for (let i = 0; i < 10; i++) holdReservation(open(ID.a), time.timers, user)
+  await settle()
+  t.deepEqual([...new Set(lost)], ['relay-flood'])
+  t.is(count('relay.reserved'), RESERVES_PER_MINUTE, 'no line more')
+  t.is(count('relay.refused'), 1)
+  t.is(relay.load.reservations, 0)
+  holdReservation(open(ID.b), time.timers, user)
+  await settle()
+  t.true(relay.holds(ID.b), 'others are not held up')
+  time.pass(60_000)
+  holdReservation(open(ID.a), time.timers, user)
+  await settle()
+  t.true(relay.holds(ID.a))
 })
 
 test('200 members hold reservations, each once however often it asks; a full relay says so', async (t) => {
@@ -391,4 +424,44 @@ test('a reader that does not read holds the sender back: the relay keeps what th
   }
   t.true(sent < 400_000, `${sent} bytes were taken`)
   t.true(relay.load.bytes < 400_000)
+})
+
+test('a channel that does not say what it is for is cut in time, and one that did is not', async (t) => {
+  const { time, open } = world()
+  const silent = listen(open(ID.a))
+  const half = open(ID.a)
+  const heard = listen(half)
+  half.write(Uint8Array.of(0))
+  const lost: string[] = []
+  holdReservation(open(ID.b), time.timers, {
+    reserved: () => undefined,
+    load: () => undefined,
+    lost: (code) => void lost.push(code),
+  })
+  await settle()
+  time.pass(FIRST_FRAME_MS - 1)
+  await settle()
+  t.deepEqual([silent.end, heard.end], ['open', 'open'])
+  time.pass(1)
+  await settle()
+  t.not(silent.end, 'open')
+  t.not(heard.end, 'open')
+  t.deepEqual(lost, [])
+})
+
+test('a target that is told nothing by the relay that opened a channel to it gives that channel up in time', async (t) => {
+  const time = virtualTime()
+  const [near, far] = channelPair()
+  listen(near)
+  const failures: Error[] = []
+  readIncoming(far, time.timers, {
+    onIncoming: () => t.fail('nobody said anything'),
+    onFailure: (error) => void failures.push(error),
+  })
+  time.pass(FIRST_FRAME_MS)
+  await settle()
+  t.deepEqual(
+    failures.map((error) => (error as RelayError).code),
+    ['relay-timeout'],
+  )
 })
