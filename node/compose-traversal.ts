@@ -5,10 +5,12 @@ import type { MuxRegistry } from '../protocols/mux/registry.ts'
 import { ipKey, sameIp, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../protocols/traversal/errors.ts'
 import { reflectorPlaces } from '../protocols/traversal/public-places.ts'
+import { reachedOutside } from '../protocols/traversal/reached-outside.ts'
 import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
 import { endpointOf } from './transport/addresses.ts'
 import type { MemberPlaces } from './transport/member-places.ts'
 import type { MeshNode } from './transport/mesh-node.ts'
+import { ownAddresses } from './transport/own-addresses.ts'
 import { PunchedSockets } from './transport/punched-sockets.ts'
 import type { ReadyConnections } from './transport/ready-connections.ts'
 import { netcheck } from './traversal/netcheck.ts'
@@ -76,6 +78,7 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
   })
   const ask = reflecting.ask.bind(reflecting)
   const places = (): ReflectorPlace[] => reflectorsAmong(parts.places(), parts.rttOf)
+  const reflectorsAt = (): number => new Set(places().map(({ endpoint }) => ipKey(endpoint.ip))).size
   const nat = new OwnNat({
     measure: (signal) =>
       netcheck({
@@ -87,7 +90,7 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
         random: systemRandom,
         signal,
       }),
-    reflectors: () => new Set(places().map(({ endpoint }) => ipKey(endpoint.ip))).size,
+    reflectors: reflectorsAt,
     wasDialled: () => isDialledFromTheInternet(muxes),
     changed: parts.natChanged,
     clock: steadyClock,
@@ -122,12 +125,11 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
   return {
     nat,
     reachedAddress() {
-      const { reached = null, views = [] } = nat.latest?.observations ?? {}
+      const observations = nat.latest?.observations
       const port = meshPortOf(network, reflector, parts.router()?.externalPort)?.port
-      const seen = views[0]?.outside.ip
-      if (reached !== true || port === undefined || seen === undefined) return undefined
-      const isCertain = scopeOf(seen) === 'public' && views.every(({ outside }) => sameIp(outside.ip, seen))
-      return isCertain ? `${ipMultiaddr(seen)}/tcp/${port}` : undefined
+      if (observations === undefined || port === undefined) return undefined
+      const outside = reachedOutside(observations, ownAddresses(), reflectorsAt())
+      return outside === null ? undefined : `${ipMultiaddr(outside)}/tcp/${port}`
     },
     peerAt: ({ ip }) => places().find(({ endpoint }) => sameIp(endpoint.ip, ip))?.peer,
     async punch(peerId, signal) {

@@ -154,7 +154,7 @@ export class PortMapper {
       if (this.#gateway === null) return { type: 'failed', code: 'mapping-no-gateway' }
       if (client === undefined) return { type: 'failed', code: 'mapping-none' }
       const request = { gateway: this.#gateway, port: this.#options.port, externalPort }
-      return { type: 'granted', grant: await client.map(request, signal) }
+      return { type: 'granted', grant: await whileWanted(client.map(request, signal), signal) }
     } catch (error) {
       if (error instanceof PortMappingError) return { type: 'failed', code: error.code }
       if (signal.aborted) return { type: 'failed', code: 'mapping-none' }
@@ -166,7 +166,8 @@ export class PortMapper {
     if (this.#gateway === null) return
     try {
       const request = { gateway: this.#gateway, port: this.#options.port, externalPort }
-      await this.#client(method)?.unmap(request, signal)
+      const client = this.#client(method)
+      if (client !== undefined) await whileWanted(client.unmap(request, signal), signal)
     } catch (error) {
       // The router is gone or keeps it; its lease ends it.
       if (!(error instanceof PortMappingError) && !signal.aborted) throw error
@@ -197,4 +198,14 @@ export class PortMapper {
     const severity = code === 'mapping-none' || code === 'mapping-no-gateway' ? 'info' : 'notice'
     this.#options.emit({ kind: 'port.mapping-failed', severity, reason: code })
   }
+}
+
+/** Ends with the signal, whatever the client does: one that is stuck would hold the mapping up for good. */
+function whileWanted<T>(asked: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(new Error('it took too long, or is no longer wanted'))
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+    asked.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }

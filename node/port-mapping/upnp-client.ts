@@ -203,6 +203,12 @@ function http(
       },
     )
     sent.on('error', failed)
+    // Without a listener Node drops such an answer, and nobody is told.
+    sent.on('upgrade', (_response, socket) => {
+      socket.destroy()
+      fail(new PortMappingError('mapping-malformed', 'the gateway answered with another protocol than HTTP'))
+    })
+    sent.on('close', () => failed(new Error('the connection was closed'))) // nothing new where it was answered
     sent.end(body)
   })
 }

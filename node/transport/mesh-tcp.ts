@@ -55,7 +55,8 @@ export interface MeshTcpInit {
 
 /** Takes accepted sockets by their first bytes; false: not its own, the socket is untouched. */
 export interface RawOpenings {
-  serve(socket: Socket, first: Uint8Array): boolean
+  /** True when it took the connection over; `known` is told once that showed something we gave out. */
+  serve(socket: Socket, first: Uint8Array, known: () => void): boolean
 }
 
 /**
@@ -139,7 +140,7 @@ class MeshTcp implements Transport {
     const proved = this.#halfOpen.enter(network, (error) => connection.abort(error))
     try {
       const { opening, refund } = await this.#admitted(connection, options.signal, network)
-      if (opening.purpose === 'raw') return this.#serveRaw(connection, opening.message)
+      if (opening.purpose === 'raw') return this.#serveRaw(connection, opening.message, refund)
       if (opening.purpose === 'multistream') {
         connection.unshift(opening.message)
         return await upgrader.upgradeInbound(connection, options)
@@ -164,10 +165,10 @@ class MeshTcp implements Transport {
   }
 
   /** Somebody who was told a ticket over a secured connection asks from where it is seen; all others are strangers. */
-  #serveRaw(connection: MultiaddrConnection, first: Uint8Array): void {
+  #serveRaw(connection: MultiaddrConnection, first: Uint8Array, refund: () => void): void {
     const socket = socketOf(connection)
     socket?.removeAllListeners('data')
-    if (socket !== undefined && this.#init.reflection.serve(socket, first)) return
+    if (socket !== undefined && this.#init.reflection.serve(socket, first, refund)) return
     connection.abort(new ChannelError('stranger-refused', 'It speaks about addresses without a ticket'))
   }
 

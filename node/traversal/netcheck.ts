@@ -12,7 +12,7 @@ import { DIALLED_PORT_MIN, PUNCH_NONCE_BYTES } from '../../protocols/traversal/l
 import { encodeRawOpening, REFLECT_KIND } from '../../protocols/traversal/reflect-wire.ts'
 import { FreshPort } from './fresh-port.ts'
 import { HAIRPIN_MS, NETCHECK_MS, VIEWS_MS } from './limits.ts'
-import { RawOpenings } from './raw-openings.ts'
+import { RawOpenings, refuseTicket } from './raw-openings.ts'
 import {
   askReflector,
   askTickets,
@@ -151,7 +151,7 @@ class Check {
     const ticket = first?.tickets.tickets[2]
     if (first === undefined || ticket === undefined) return { arrivals: [], hairpin: null }
     const port = await FreshPort.open()
-    const openings = new RawOpenings(this.#init.timers, { reflection: (socket) => void socket.destroy() })
+    const openings = new RawOpenings(this.#init.timers, { reflection: refuseTicket })
     try {
       const sent = reflect(port, first.place.endpoint, Promise.resolve(ticket), this.#within(VIEWS_MS))
       const view = await this.#heard(first.place.peer, sent)

@@ -16,8 +16,14 @@ const WAITING_MAX = 64
 
 /** What becomes of raw connections that are ours. Each takes the socket over, and closes it sooner or later. */
 export interface RawHandlers {
-  /** Somebody shows a ticket. */
-  reflection(socket: Socket, ticket: Uint8Array): void
+  /** Somebody shows a ticket. False when it is none of ours. */
+  reflection(socket: Socket, ticket: Uint8Array): boolean
+}
+
+/** Where no tickets were given out: nobody has one. */
+export function refuseTicket(socket: Socket): boolean {
+  socket.destroy()
+  return false
 }
 
 /**
@@ -39,19 +45,20 @@ export class RawOpenings {
 
   /**
    * Takes over a connection that begins as ours do. False: it is another's, untouched.
-   * @param socket nobody reads it any more. @param first what was read of it, at least `RAW_MAGIC_BYTES`.
+   * @param socket nobody reads it any more. @param first what was read of it, at least `RAW_MAGIC_BYTES`. @param known told once
+   * it has shown a ticket or nonce of ours.
    */
-  serve(socket: Socket, first: Uint8Array): boolean {
+  serve(socket: Socket, first: Uint8Array, known: () => void = () => undefined): boolean {
     if (rawOpeningKind(first) === null) return false
     socket.removeAllListeners('data')
     socket.pause()
     if (first.length > 0) socket.unshift(first)
-    this.accept(socket)
+    this.accept(socket, known)
     return true
   }
 
   /** Takes over a connection to a port where all others have no business. */
-  accept(socket: Socket): void {
+  accept(socket: Socket, known: () => void = () => undefined): void {
     socket.on('error', () => undefined) // `close` tells
     this.#waiting.add(socket)
     // The oldest goes: whoever waits to hold a place has waited longer than who has something to say.
@@ -68,7 +75,7 @@ export class RawOpenings {
     takeFirstBytes(socket, RAW_OPENING_BYTES, (bytes) => {
       cancel()
       this.#waiting.delete(socket)
-      this.#open(socket, bytes)
+      this.#open(socket, bytes, known)
     })
   }
 
@@ -85,14 +92,18 @@ export class RawOpenings {
     this.#expected.clear()
   }
 
-  #open(socket: Socket, bytes: Uint8Array): void {
+  #open(socket: Socket, bytes: Uint8Array, known: () => void): void {
     if (rawOpeningKind(bytes) === null) return this.#refuse(socket)
     const { kind, token } = decodeRawOpening(bytes)
-    if (kind === 'reflection') return this.#handlers.reflection(socket, token)
+    if (kind === 'reflection') {
+      if (this.#handlers.reflection(socket, token)) known()
+      return
+    }
     const name = toHex(token)
     const onArrived = this.#expected.get(name)
     if (onArrived === undefined) return this.#refuse(socket)
     this.#expected.delete(name)
+    known()
     socket.end(encodeRawOpening({ kind, token }))
     // Whoever connected back closes once it has read; a broken one is not waited for.
     const cancel = this.#timers.after(OPENING_MS, () => socket.destroy())

@@ -99,12 +99,13 @@ export class Reflector {
   }
 
   /** Keeps the connection open after the answer, so that the NAT in front of the asker keeps its mapping. */
-  #reflect(socket: Socket, ticket: Uint8Array): void {
+  #reflect(socket: Socket, ticket: Uint8Array): boolean {
     const { clock, timers } = this.#init
     const seen = remoteEndpoint(socket)
     if (!takeTicket(this.#gate, ticket, clock.now()) || seen === null) {
       this.raw.refused++
-      return void socket.destroy()
+      socket.destroy()
+      return false
     }
     this.#held.add(socket)
     for (const oldest of this.#held) {
@@ -119,6 +120,7 @@ export class Reflector {
     })
     socket.resume() // to see its end
     socket.write(encodeReflection(seen))
+    return true
   }
 
   async #reach(

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { netcheck, type Netcheck } from '../../node/traversal/netcheck.ts'
 import { runPunch, type PunchExchange, type Punched } from '../../node/traversal/punch-driver.ts'
-import { RawOpenings } from '../../node/traversal/raw-openings.ts'
+import { RawOpenings, refuseTicket } from '../../node/traversal/raw-openings.ts'
 import { reflectFrom, type ReflectorPlace } from '../../node/traversal/reflecting.ts'
 import { ipBytes } from '../../bootstrap/ip-bytes.ts'
 import { steadyClock, systemRandom, systemTimers } from '../../node/system-ports.ts'
@@ -87,7 +87,7 @@ class PunchEnd {
   readonly #places: readonly ReflectorPlace[]
   readonly #relay: JsonLines<ToRelay, FromRelay>
   readonly #control: JsonLines<Told, Order>
-  readonly #openings = new RawOpenings(systemTimers, { reflection: (socket) => void socket.destroy() })
+  readonly #openings = new RawOpenings(systemTimers, { reflection: refuseTicket })
   readonly #exchanges = new Map<number, (message: Carried) => void>()
   readonly #reported = new Set<number>()
   readonly #asked = new Map<number, (answer: Uint8Array) => void>()

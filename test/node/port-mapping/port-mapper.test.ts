@@ -1,8 +1,10 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
-import { STOP_MS } from '../../../node/port-mapping/limits.ts'
+import type { MappingClient } from '../../../node/port-mapping/client.ts'
+import { ASK_MS, STOP_MS } from '../../../node/port-mapping/limits.ts'
 import type { Mapping } from '../../../node/port-mapping/mapping-state.ts'
 import { mappingClients, PortMapper } from '../../../node/port-mapping/port-mapper.ts'
 import { systemClock, systemRandom, systemTimers } from '../../../node/system-ports.ts'
@@ -186,5 +188,55 @@ onLinux('UPnP: a router behind another NAT that refuses is known by its address'
   mapper.start()
   await settled
   t.is(events[0]?.reason, 'nat-double')
+  await mapper.stop()
+})
+
+onLinux(
+  'UPnP: a router that answers with another protocol is left alone, and does not hold anything up',
+  async (t) => {
+    const server = createTcpServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', () =>
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+      )
+    })
+    server.listen(0, '127.0.77.8')
+    await once(server, 'listening')
+    t.teardown(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const location = `http://127.0.77.8:${port}/root.xml`
+    await udp(t, '127.0.77.8', 1900, () => `HTTP/1.1 200 OK\r\nLOCATION: ${location}\r\n\r\n`)
+    const { mapper, events, settled } = mapperAt('127.0.77.8', 'upnp')
+    mapper.start()
+    await settled
+    t.is(events[0]?.reason, 'mapping-malformed')
+    t.is(mapper.state().phase, 'waiting')
+    await mapper.stop()
+  },
+)
+
+test('a client that is stuck is given up after its time', async (t) => {
+  const settled = Promise.withResolvers<string | undefined>()
+  const stuck: MappingClient = {
+    method: 'pcp',
+    map: () => new Promise<never>(() => undefined),
+    unmap: () => new Promise<never>(() => undefined),
+  }
+  const mapper = new PortMapper({
+    port: 7070,
+    clients: [stuck],
+    clock: systemClock,
+    timers: {
+      ...systemTimers,
+      after: (ms, action) => systemTimers.after(ms === ASK_MS ? 0 : ms, action),
+    },
+    random: systemRandom,
+    gateway: () => Promise.resolve('127.0.77.9'),
+    emit: ({ reason }) => settled.resolve(reason),
+    changed: () => t.fail(),
+  })
+  mapper.start()
+  t.is(await settled.promise, 'mapping-none')
+  t.is(mapper.state().phase, 'waiting')
   await mapper.stop()
 })

@@ -4,6 +4,8 @@ import { noise } from '@chainsafe/libp2p-noise'
 import type { Connection, Stream } from '@libp2p/interface'
 import test, { type ExecutionContext } from 'ava'
 import type { ByteChannel } from '../../../protocols/mux/channel.ts'
+import { HANDSHAKE_BURST_PER_NETWORK } from '../../../protocols/secure-channel/limits.ts'
+import { encodeRawOpening } from '../../../protocols/traversal/reflect-wire.ts'
 import { node, reasons, side, until } from '../../protocols/secure-channel/mesh.ts'
 import { refuseDowngrades } from '../../../node/transport/compat.ts'
 import { delayProxy } from './delay-proxy.ts'
@@ -240,6 +242,28 @@ test('a member that comes in by stock Noise is cut, with an alert', async (t) =>
     b.events.find(({ kind }) => kind === 'channel.downgrade'),
     { peer: member.peerId.toString(), reason: 'downgraded', severity: 'alert' },
   )
+})
+
+test('who shows a ticket costs no handshake: members of the same network are let in after any number of them', async (t) => {
+  let shown = 0
+  const bob = await meshNode(t, side(), {
+    reflection: {
+      serve(socket, _first, known) {
+        shown++
+        known()
+        socket.destroy()
+        return true
+      },
+    },
+  })
+  const opening = encodeRawOpening({ kind: 'reflection', token: new Uint8Array(16) })
+  for (let i = 0; i < 2 * HANDSHAKE_BURST_PER_NETWORK; i++) {
+    const { closed } = await knock(bob, opening)
+    await closed
+  }
+  t.is(shown, 2 * HANDSHAKE_BURST_PER_NETWORK)
+  const alice = await meshNode(t, side())
+  t.is((await alice.dial(bob.getMultiaddrs())).status, 'open')
 })
 
 test('strangers that stall do not keep members out', async (t) => {

@@ -23,6 +23,7 @@ export async function meshNode(
     readonly compat?: boolean
     readonly withoutMux?: boolean
     readonly records?: MeshNodeInit['records']
+    readonly reflection?: MeshNodeInit['tcp']['reflection']
   } = {},
 ): Promise<TestNode> {
   const muxes = new MuxRegistry()
@@ -43,7 +44,7 @@ export async function meshNode(
       steadyClock,
       compat: options.compat ?? false,
       ready,
-      reflection: { serve: () => false },
+      reflection: options.reflection ?? { serve: () => false },
     },
     encrypters: [secureChannel(channel, upgrade)],
   })

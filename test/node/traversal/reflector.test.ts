@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net'
 import test from 'ava'
 import { FreshPort } from '../../../node/traversal/fresh-port.ts'
 import { netcheck, type NetcheckInit } from '../../../node/traversal/netcheck.ts'
-import { RawOpenings } from '../../../node/traversal/raw-openings.ts'
+import { RawOpenings, refuseTicket } from '../../../node/traversal/raw-openings.ts'
 import { askTickets, reflect, reflectFrom, type AskReflector } from '../../../node/traversal/reflecting.ts'
 import { Reflector, type ReflectorInit } from '../../../node/traversal/reflector.ts'
 import { MalformedError } from '../../../protocols/common/errors.ts'
@@ -138,7 +138,12 @@ test('a raw connection without a ticket hears nothing and is closed', async (t) 
 
 test('of raw connections that say nothing, some wait for a while, and no more than that', async (t) => {
   const timers = handTimers()
-  const openings = new RawOpenings(timers, { reflection: () => t.fail() })
+  const openings = new RawOpenings(timers, {
+    reflection: () => {
+      t.fail()
+      return false
+    },
+  })
   const { server, endpoint } = await listenAt(1, (socket) => openings.accept(socket))
   const sockets = Array.from({ length: 65 }, () => connect(endpoint.port, '127.0.0.1'))
   let closed = 0
@@ -155,10 +160,11 @@ test('of raw connections that say nothing, some wait for a while, and no more th
 test('only connections that begin as ours do are taken from the mesh port, with what was read of them', async (t) => {
   const { reflector, ask, stop } = await startReflector(1)
   const { tickets } = await askTickets(ask, 'a', 1, false, signal)
+  let known = 0
   const server = createServer((socket) => {
     socket.once('data', (first: Buffer) => {
       t.false(reflector.raw.serve(socket, new TextEncoder().encode('something')))
-      t.true(reflector.raw.serve(socket, first))
+      t.true(reflector.raw.serve(socket, first, () => known++))
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -166,7 +172,12 @@ test('only connections that begin as ours do are taken from the mesh port, with 
   const { port: at } = server.address() as { port: number }
   const { outside } = await reflect(port, loopback(at), Promise.resolve(tickets[0] as Uint8Array), signal)
   t.is(outside.port, port.number)
-  port.close()
+  t.is(known, 1)
+  const again = await FreshPort.open()
+  const spent = Promise.resolve(tickets[0] as Uint8Array)
+  await t.throwsAsync(reflect(again, loopback(at), spent, signal))
+  t.is(known, 1, 'whoever shows a spent ticket is a stranger')
+  for (const each of [port, again]) each.close()
   server.close()
   await stop()
 })
@@ -216,7 +227,12 @@ test('the extra port is there while it is asked for', async (t) => {
 
 test('connecting back goes to the address that asks, says the nonce, and tells whether it came back', async (t) => {
   const { reflector, stop } = await startReflector(2)
-  const openings = new RawOpenings(ports.timers, { reflection: () => t.fail() })
+  const openings = new RawOpenings(ports.timers, {
+    reflection: () => {
+      t.fail()
+      return false
+    },
+  })
   const { server, endpoint } = await listenAt(1, (socket) => openings.accept(socket))
   const nonce = ports.random.bytes(16)
   let from = ''
@@ -257,7 +273,7 @@ test('a port that takes and says nothing is given up', async (t) => {
 
 async function checked(change: Partial<NetcheckInit> = {}) {
   const [one, other] = [await startReflector(1), await startReflector(2)]
-  const openings = new RawOpenings(ports.timers, { reflection: () => undefined })
+  const openings = new RawOpenings(ports.timers, { reflection: refuseTicket })
   const mesh = await listenAt(1, (socket) => openings.accept(socket))
   const asked: NetcheckInit = {
     ...ports,
