@@ -44,7 +44,7 @@ export interface TraversalParts {
   /** The mapping of the mesh port at the router, where there is one. */
   readonly router: () => { readonly externalAddress: Uint8Array; readonly externalPort: number } | null
   /** Told after each measurement of the own NAT. */
-  readonly natChanged: () => void
+  readonly natChanged: (isNews: boolean) => void
   readonly emit: EmitEvent
 }
 
@@ -78,7 +78,6 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
   })
   const ask = reflecting.ask.bind(reflecting)
   const places = (): ReflectorPlace[] => reflectorsAmong(parts.places(), parts.rttOf)
-  const reflectorsAt = (): number => new Set(places().map(({ endpoint }) => ipKey(endpoint.ip))).size
   const nat = new OwnNat({
     measure: (signal) =>
       netcheck({
@@ -90,7 +89,7 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
         random: systemRandom,
         signal,
       }),
-    reflectors: reflectorsAt,
+    reflectors: () => new Set(places().map(({ endpoint }) => ipKey(endpoint.ip))).size,
     wasDialled: () => isDialledFromTheInternet(muxes),
     changed: parts.natChanged,
     clock: steadyClock,
@@ -128,7 +127,7 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
       const observations = nat.latest?.observations
       const port = meshPortOf(network, reflector, parts.router()?.externalPort)?.port
       if (observations === undefined || port === undefined) return undefined
-      const outside = reachedOutside(observations, ownAddresses(), reflectorsAt())
+      const outside = reachedOutside(observations, ownAddresses(), nat.askedOf)
       return outside === null ? undefined : `${ipMultiaddr(outside)}/tcp/${port}`
     },
     peerAt: ({ ip }) => places().find(({ endpoint }) => sameIp(endpoint.ip, ip))?.peer,

@@ -100,10 +100,11 @@ export async function startWays(parts: WaysParts): Promise<Ways> {
     places: () => ways.places(),
     rttOf: (id) => table()?.member(id)?.rttMs ?? null,
     router: () => portMapping.state()?.mapping ?? null,
-    natChanged() {
+    natChanged(isNews) {
       table()?.announce({ addresses: announced() })
       ways.reservations.look()
-      ways.paths.natChanged()
+      // What failed with the same knowledge would fail again.
+      if (isNews) ways.paths.natChanged()
     },
   })
   later.traversal = traversal

@@ -1,5 +1,5 @@
 import type { Clock, EmitEvent, Timers } from '../../protocols/common/ports.ts'
-import type { PathStanding } from '../../protocols/traversal/nat.ts'
+import type { PartialStanding } from '../../protocols/traversal/nat.ts'
 import type { Netcheck } from './netcheck.ts'
 
 /** How often it is looked whether measuring is due. */
@@ -19,8 +19,8 @@ export interface OwnNatInit {
   readonly reflectors: () => number
   /** Whether a member has dialled this node from the internet, unasked. */
   readonly wasDialled: () => boolean
-  /** Told after each measurement. */
-  readonly changed: () => void
+  /** Told after each measurement; `isNews`: it found something else than the one before. */
+  readonly changed: (isNews: boolean) => void
   /** Never goes back. */
   readonly clock: Clock
   readonly timers: Timers
@@ -55,8 +55,13 @@ export class OwnNat {
     return this.#latest === null ? null : this.#measuredAt
   }
 
+  /** At how many different addresses members could be asked then, as far as that matters. */
+  get askedOf(): number {
+    return this.#askedOf
+  }
+
   /** As much as decides whether two nodes can meet; null when it is not known. */
-  standing(): PathStanding | null {
+  standing(): PartialStanding | null {
     return this.#latest?.classified.towards ?? null
   }
 
@@ -118,16 +123,17 @@ export class OwnNat {
     this.#measuredAt = clock.now()
     this.#askedOf = this.#count()
     const before = this.#latest?.classified
+    const wasReached = this.isReached()
     const network = this.#network
     const found = await measure(this.#stopping.signal)
     if (network !== this.#network) return found // this machine moved meanwhile: it is measured anew
     this.#latest = found
     const { mapping, filtering, towards } = found.classified
-    if (
+    const isOther =
       before === undefined ||
       before.mapping.value !== mapping.value ||
       before.filtering.value !== filtering.value
-    )
+    if (isOther)
       emit({
         kind: 'netcheck.done',
         severity: 'info',
@@ -137,7 +143,7 @@ export class OwnNat {
           isDialable: towards === 'dialable',
         },
       })
-    changed()
+    changed(isOther || wasReached !== this.isReached())
     return found
   }
 }

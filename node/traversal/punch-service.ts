@@ -6,7 +6,7 @@ import type { Clock, EmitEvent, Random, Timers } from '../../protocols/common/po
 import type { Endpoint } from '../../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../../protocols/traversal/errors.ts'
 import { PUNCH_NONCE_BYTES } from '../../protocols/traversal/limits.ts'
-import type { PathStanding } from '../../protocols/traversal/nat.ts'
+import type { PartialStanding } from '../../protocols/traversal/nat.ts'
 import { admitOffer, createOfferGate } from '../../protocols/traversal/offer-gate.ts'
 import type { PunchRole } from '../../protocols/traversal/punch-events.ts'
 import type { PunchOptions } from '../../protocols/traversal/punch-state.ts'
@@ -28,8 +28,8 @@ export interface PunchServiceInit {
   readonly isMember: (peerId: string) => boolean
   /** Addresses at which the mesh has seen a peer; null when nobody can say. */
   readonly vouchedOf: (peerId: string) => readonly Uint8Array[] | null
-  readonly standing: () => PathStanding | null
-  readonly standingOf: (peerId: string) => PathStanding | null
+  readonly standing: () => PartialStanding | null
+  readonly standingOf: (peerId: string) => PartialStanding | null
   /** From where others see a port; rejects when nobody says it. */
   readonly reflect: (port: FreshPort, signal: AbortSignal) => Promise<readonly Endpoint[]>
   /** Takes over a direct connection; the initiator of the exchange dials in what follows. Called at once, or nobody hears its end. */

@@ -1,7 +1,7 @@
 import type { TraversalCode } from './errors.ts'
 import { endpointKey, ipKey, sameEndpoint, sameIp, scopeOf, type Endpoint } from './endpoint.ts'
 import { OBSERVATIONS_MAX } from './limits.ts'
-import type { Dependence, NatBehaviour, PathStanding, Standing } from './nat.ts'
+import type { Dependence, NatBehaviour, PartialStanding, Standing } from './nat.ts'
 
 /** What one reflector saw of the one port that was measured. */
 export interface View {
@@ -48,8 +48,8 @@ export interface Classified {
   readonly hairpins: Part<boolean>
   /** Whole only when every part is known. */
   readonly standing: Standing | null
-  /** Enough for `expectedPath`; null when that cannot be told. */
-  readonly towards: PathStanding | null
+  /** For `certainPath`; null when nothing is known. */
+  readonly towards: PartialStanding | null
   readonly hints: readonly Extract<TraversalCode, 'nat-double' | 'nat-carrier' | 'nat-several-addresses'>[]
 }
 
@@ -66,13 +66,25 @@ export function classify(observations: Observations): Classified {
   const parts = { mapping, filtering, keepsPort, hairpins, hints }
   if (isDialable(observations, views, filtering))
     return { ...parts, standing: 'dialable', towards: 'dialable' }
-  if (mapping.value === null || filtering.value === null) return { ...parts, standing: null, towards: null }
+  if (mapping.value === null && filtering.value === null) return { ...parts, standing: null, towards: null }
   const towards = { mapping: mapping.value, filtering: filtering.value }
-  const standing: NatBehaviour | null =
-    keepsPort.value === null || hairpins.value === null
-      ? null
-      : { ...towards, keepsPort: keepsPort.value, hairpins: hairpins.value }
-  return { ...parts, standing, towards }
+  return { ...parts, standing: wholeOf(parts), towards }
+}
+
+function wholeOf({
+  mapping,
+  filtering,
+  keepsPort,
+  hairpins,
+}: Pick<Classified, 'mapping' | 'filtering' | 'keepsPort' | 'hairpins'>): NatBehaviour | null {
+  if (mapping.value === null || filtering.value === null) return null
+  if (keepsPort.value === null || hairpins.value === null) return null
+  return {
+    mapping: mapping.value,
+    filtering: filtering.value,
+    keepsPort: keepsPort.value,
+    hairpins: hairpins.value,
+  }
 }
 
 /** A reflector inside the own network sees nothing of the NAT; it counts only where there is no other. */

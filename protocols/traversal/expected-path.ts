@@ -1,5 +1,5 @@
 import type { TraversalCode } from './errors.ts'
-import type { NatBehaviour, PathStanding } from './nat.ts'
+import { DEPENDENCES, type NatBehaviour, type PartialStanding, type PathStanding } from './nat.ts'
 
 /** Codes of what physics allows. */
 export type ExpectedPathCode = Extract<
@@ -27,6 +27,31 @@ export function expectedPath(one: PathStanding, other: PathStanding): ExpectedPa
   return isPredictable(one) || isPredictable(other)
     ? { path: 'relay', reason: 'port-unknown' }
     : { path: 'relay', reason: 'both-ports-unknown' }
+}
+
+/**
+ * What physics allows as far as it is known how both stand: null where that depends on what is not known. A mesh with one public
+ * member cannot tell every mapping, and yet knows that a symmetric NAT and one that lets in only the very port never meet. Where
+ * the reasons differ, the one with the better prospect.
+ */
+export function certainPath(one: PartialStanding | null, other: PartialStanding | null): ExpectedPath | null {
+  if (one === null || other === null) return null
+  const possible = wholes(one).flatMap((own) => wholes(other).map((its) => expectedPath(own, its)))
+  const [first] = possible
+  if (first === undefined || possible.some(({ path }) => path !== first.path)) return null
+  return possible.find(({ reason }) => reason !== 'both-ports-unknown') ?? first
+}
+
+/** All a standing may be. */
+function wholes(standing: PartialStanding): PathStanding[] {
+  if (standing === 'dialable') return [standing]
+  const { mapping, filtering } = standing
+  return (mapping === null ? DEPENDENCES : [mapping]).flatMap((maps) =>
+    (filtering === null ? DEPENDENCES : [filtering]).map((filters) => ({
+      mapping: maps,
+      filtering: filters,
+    })),
+  )
 }
 
 /** The outside port a reflector saw is the one every other peer meets. */

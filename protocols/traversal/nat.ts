@@ -14,8 +14,20 @@ export interface NatBehaviour {
 /** How a node stands towards the internet: dialable there, or behind a NAT that does this. */
 export type Standing = 'dialable' | NatBehaviour
 
-/** As much of a standing as decides whether two nodes can meet, and as nodes tell each other. */
+/** As much of a standing as decides whether two nodes can meet. */
 export type PathStanding = 'dialable' | Pick<NatBehaviour, 'mapping' | 'filtering'>
+
+/** The same as far as it is known, and as nodes tell each other: null for a part that is not, one part at least is. */
+export type PartialStanding =
+  | 'dialable'
+  | { readonly mapping: Dependence | null; readonly filtering: Dependence | null }
+
+/** What a NAT may do with ports. */
+export const DEPENDENCES: readonly Dependence[] = [
+  'endpoint-independent',
+  'address-dependent',
+  'address-and-port-dependent',
+]
 
 /** What people call a NAT: RFC 3489 §5's names, which RFC 4787 took apart into mapping and filtering. */
 export type NatKind = 'full-cone' | 'address-restricted' | 'port-restricted' | 'symmetric'

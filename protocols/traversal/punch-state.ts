@@ -1,6 +1,6 @@
 import type { Endpoint } from './endpoint.ts'
 import { ATTEMPT_MS, REFLECT_MS } from './limits.ts'
-import type { PathStanding } from './nat.ts'
+import type { PartialStanding } from './nat.ts'
 import type { PunchEffect, PunchRole, SocketId } from './punch-events.ts'
 
 /** What an attempt starts with. */
@@ -10,9 +10,9 @@ export interface PunchOptions {
   readonly peerId: string
   /** 16 fresh random bytes. */
   readonly nonce: Uint8Array
-  readonly standing: PathStanding | null
+  readonly standing: PartialStanding | null
   /** As far as it is known before the exchange. */
-  readonly peerStanding: PathStanding | null
+  readonly peerStanding: PartialStanding | null
   /** Addresses at which the mesh has seen the other node; null when nobody can say. */
   readonly vouched: readonly Uint8Array[] | null
 }

@@ -3,7 +3,7 @@ import { MalformedError } from '../common/errors.ts'
 import { chooseEndpoints } from './endpoint-rule.ts'
 import { isEndpoint, plainEndpoint, type Endpoint } from './endpoint.ts'
 import type { TraversalCode } from './errors.ts'
-import { expectedPath } from './expected-path.ts'
+import { certainPath } from './expected-path.ts'
 import {
   ATTEMPT_MS,
   CONNECTS_MAX,
@@ -13,7 +13,7 @@ import {
   PUNCH_VERSION,
   RTT_MS_MAX,
 } from './limits.ts'
-import type { PathStanding } from './nat.ts'
+import type { PartialStanding } from './nat.ts'
 import type { PunchEffect, PunchEvent } from './punch-events.ts'
 import {
   closeOthers,
@@ -273,13 +273,12 @@ function enter(state: PunchState, phase: PunchState['phase'], until: number): vo
   state.phaseUntil = until
 }
 
-/** Why physics allows no direct way between two nodes whose standings are both known; null where it does. */
+/** Why physics allows no direct way between two nodes, as far as it is known how they stand; null where it may. */
 function impossibleCode(
-  own: PathStanding | null,
-  peer: PathStanding | null,
+  own: PartialStanding | null,
+  peer: PartialStanding | null,
 ): Extract<TraversalCode, 'port-unknown' | 'both-ports-unknown'> | null {
-  if (own === null || peer === null) return null
-  const { path, reason } = expectedPath(own, peer)
-  if (path !== 'relay') return null
-  return reason === 'both-ports-unknown' ? reason : 'port-unknown'
+  const certain = certainPath(own, peer)
+  if (certain?.path !== 'relay') return null
+  return certain.reason === 'both-ports-unknown' ? certain.reason : 'port-unknown'
 }

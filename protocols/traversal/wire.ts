@@ -10,30 +10,33 @@ import {
   PUNCH_NONCE_BYTES,
   PUNCH_VERSION,
 } from './limits.ts'
-import type { Dependence, PathStanding } from './nat.ts'
+import { DEPENDENCES, type PartialStanding } from './nat.ts'
 
-const DEPENDENCES: readonly Dependence[] = [
-  'endpoint-independent',
-  'address-dependent',
-  'address-and-port-dependent',
+/** In the order of their codes: nothing known, dialable, NATs all of which is known, then without the mapping, then without the filtering. */
+const STANDINGS: readonly (PartialStanding | null)[] = [
+  null,
+  'dialable',
+  ...DEPENDENCES.flatMap((mapping) => DEPENDENCES.map((filtering) => ({ mapping, filtering }))),
+  ...DEPENDENCES.map((filtering) => ({ mapping: null, filtering })),
+  ...DEPENDENCES.map((mapping) => ({ mapping, filtering: null })),
 ]
-/** 0: not known, 1: dialable, 2 + 3 × mapping + filtering: a NAT. */
 const standing = z.codec(
-  z.int().min(0).max(10),
-  z.custom<PathStanding | null>((value) => value !== undefined),
+  z
+    .int()
+    .min(0)
+    .max(STANDINGS.length - 1),
+  z.custom<PartialStanding | null>((value) => value !== undefined),
   {
-    decode: (code) => {
-      if (code < 2) return code === 0 ? null : 'dialable'
-      const [mapping, filtering] = [DEPENDENCES[Math.trunc((code - 2) / 3)], DEPENDENCES[(code - 2) % 3]]
-      if (mapping === undefined || filtering === undefined) throw new Error(`standing ${code}`)
-      return { mapping, filtering }
-    },
-    encode: (value) => {
-      if (value === null || value === 'dialable') return value === null ? 0 : 1
-      return 2 + 3 * DEPENDENCES.indexOf(value.mapping) + DEPENDENCES.indexOf(value.filtering)
-    },
+    decode: (code) => STANDINGS[code] ?? null,
+    encode: (value) => STANDINGS.findIndex((each) => isSame(each, value)),
   },
 )
+
+function isSame(one: PartialStanding | null | undefined, other: PartialStanding | null): boolean {
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null)
+    return one === other
+  return one.mapping === other.mapping && one.filtering === other.filtering
+}
 /** IPv4 inside IPv6 would be a second way to write the same address. */
 const ip: z.ZodType<Uint8Array, Uint8Array> = z
   .instanceof(Uint8Array)

@@ -126,6 +126,17 @@ test('what is missing is named', (t) => {
     mapping: 'address-and-port-dependent',
     filtering: 'address-and-port-dependent',
   })
+  // One reflector tells what is let in, and not what another one would see.
+  const alone = observe(NAT_KINDS['port-restricted'].tcp, 1)
+  const isFirst = ({ ip: address }: Endpoint): boolean => String(address) === String(FIRST[0].ip)
+  const byOne = classify({
+    ...alone,
+    views: alone.views.filter(({ reflector }) => isFirst(reflector)),
+    arrivals: alone.arrivals.filter(({ from, sentTo }) => isFirst(from) && sentTo.every(isFirst)),
+  })
+  t.deepEqual(byOne.towards, { mapping: null, filtering: 'address-and-port-dependent' })
+  t.is(byOne.standing, null)
+  t.is(classify(NOTHING).towards, null)
 })
 
 test('views that contradict each other lead to no answer', (t) => {

@@ -27,6 +27,7 @@ test('an outside address is announced only where nobody alone can have made it u
     ['the only public member', seen(['52.0.0.1', outside]), [local], 1, outside],
     ['they contradict each other', seen(['52.0.0.1', outside], ['52.0.0.2', '52.0.0.66']), [local], 2, null],
     ['an address of its own is public', two, [local, ip('52.0.0.5')], 2, null],
+    ['an IPv6 address of its own is', two, [local, new Uint8Array(16).fill(0x20)], 2, outside],
     ['not reached', { ...two, reached: false }, [local], 2, null],
     ['not known to be reached', { ...two, reached: null }, [local], 2, null],
     ['a private outside', seen(['10.0.0.1', '10.0.0.7'], ['10.0.0.2', '10.0.0.7']), [local], 2, null],

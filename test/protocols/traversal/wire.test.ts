@@ -4,7 +4,7 @@ import { fromHex, toHex } from '../../../protocols/common/bytes.ts'
 import { MalformedError } from '../../../protocols/common/errors.ts'
 import { plainIp } from '../../../protocols/traversal/endpoint.ts'
 import { ATTEMPT_MS, ENDPOINTS_MAX } from '../../../protocols/traversal/limits.ts'
-import type { Dependence, PathStanding } from '../../../protocols/traversal/nat.ts'
+import type { Dependence, PartialStanding } from '../../../protocols/traversal/nat.ts'
 import {
   decodeNomination,
   encodeNomination,
@@ -30,6 +30,28 @@ const GOLDEN: readonly (readonly [PunchMessage, string])[] = [
     { kind: 2, version: 1, nonce: NONCE, endpoints: [], standing: null, readyMs: 300 },
     '86020150000102030405060708090a0b0c0d0e0f800019012c',
   ],
+  [
+    {
+      kind: 2,
+      version: 1,
+      nonce: NONCE,
+      endpoints: [],
+      standing: { mapping: null, filtering: 'address-and-port-dependent' },
+      readyMs: 0,
+    },
+    '86020150000102030405060708090a0b0c0d0e0f800d00',
+  ],
+  [
+    {
+      kind: 2,
+      version: 1,
+      nonce: NONCE,
+      endpoints: [],
+      standing: { mapping: 'address-and-port-dependent', filtering: null },
+      readyMs: 0,
+    },
+    '86020150000102030405060708090a0b0c0d0e0f801000',
+  ],
   [{ kind: 3, nonce: NONCE }, '820350000102030405060708090a0b0c0d0e0f'],
   [
     { kind: 4, nonce: NONCE, code: 'port-unknown' },
@@ -42,10 +64,12 @@ const dependence = fc.constantFrom<Dependence>(
   'address-dependent',
   'address-and-port-dependent',
 )
-const standing: fc.Arbitrary<PathStanding | null> = fc.oneof(
+const standing: fc.Arbitrary<PartialStanding | null> = fc.oneof(
   fc.constant(null),
   fc.constant('dialable' as const),
-  fc.record({ mapping: dependence, filtering: dependence }, { noNullPrototype: true }),
+  fc
+    .record({ mapping: fc.option(dependence), filtering: fc.option(dependence) }, { noNullPrototype: true })
+    .filter(({ mapping, filtering }) => mapping !== null || filtering !== null),
 )
 const bytes = (length: number): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength: length, maxLength: length })
@@ -128,8 +152,8 @@ test('what no node writes is refused', (t) => {
     { kind: 5, nonce: NONCE },
   ]
   for (const value of wrong) t.throws(() => punchFormat.encode(value as PunchMessage))
-  // Standing 11 of none to ten.
-  t.throws(() => punchFormat.decode(fromHex('85010150000102030405060708090a0b0c0d0e0f800b')), {
+  // Standing 17 of none to sixteen.
+  t.throws(() => punchFormat.decode(fromHex('85010150000102030405060708090a0b0c0d0e0f8011')), {
     instanceOf: MalformedError,
   })
 })
