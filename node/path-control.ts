@@ -79,6 +79,8 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
   const { latest, measuredAt } = mesh.traversal.nat
   const nameOf = (id: string): string => nameIn(mesh, id)
   const classified = latest?.classified
+  // With nobody to ask a measurement ends at once and has found nothing.
+  const wasAsked = latest !== null && latest.observations.views.length + latest.silent.length > 0
   const held = mesh.ways.reservations.held()
   const candidates = [...new Set([...held, ...mesh.ways.candidates()])]
   return {
@@ -107,7 +109,10 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
       held: held.includes(peer),
     })),
     carries: mesh.ways.isRelay ? mesh.ways.circuits.load : null,
-    measuredAt: measuredAt === null ? null : Math.round(measuredAt + systemClock.now() - steadyClock.now()),
+    measuredAt:
+      measuredAt === null || !wasAsked
+        ? null
+        : Math.round(measuredAt + systemClock.now() - steadyClock.now()),
   }
 }
 

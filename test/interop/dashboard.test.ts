@@ -135,6 +135,7 @@ story('an invite made in one dashboard is pasted into another, and both see each
   // On one machine nobody sees this node from outside, which is an answer too.
   await b.page.waitForSelector('header.page button:text-is("Measure now")')
   await b.page.waitForSelector('text=nat-not-seen')
+  await b.page.waitForSelector('text=Not measured yet: no other member could be asked')
   await b.page.click('summary:text-is("The same as a list")')
   t.regex((await b.page.locator('.ways').textContent()) ?? '', /^a direct, .* ms/)
   await inspect(t, b.page, 'network')

@@ -219,14 +219,17 @@ test('each part of a NAT is its value with its meaning, or the reason why it is 
     { part: 'filtering', ...reason },
   ]
   t.like(unknownWhole({ ...nothing, unknown }), reason)
-  t.is(unknownWhole({ ...nothing, unknown: [...unknown, { ...unknown[0]!, code: 'other' }] }), null)
+  t.like(unknownWhole({ ...nothing, unknown: [...unknown, { ...unknown[0]!, code: 'other' }] }), reason)
+  t.is(unknownWhole({ ...nothing, unknown: [] }), null)
 })
 
 test('whether this machine is reached is one verdict', (t) => {
   const held = (count: number) => REPORT.relays.map((relay, i) => ({ ...relay, held: i < count }))
   const cases: [Partial<NetcheckReport>, string, RegExp][] = [
     [{ dialable: true, needsRelays: false }, 'reached directly', /unasked\.$/],
-    [{ dialable: null, needsRelays: false }, 'not known', /said yet/],
+    [{ dialable: null, needsRelays: false, relays: [] }, 'not known', /said yet/],
+    [{ dialable: null, needsRelays: true, relays: [] }, 'not known', /in the same network reach it/],
+    [{ dialable: null, needsRelays: true, relays: held(1) }, 'reached through relays', /^It is not known/],
     [{ dialable: false, needsRelays: true, relays: held(1) }, 'reached through relays', /one member keeps/],
     [{ dialable: false, needsRelays: true, relays: held(2) }, 'reached through relays', /2 members keep/],
     [{ dialable: false, needsRelays: true, relays: [] }, 'not reached', /no relay keeps/],

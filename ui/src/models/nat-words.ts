@@ -84,15 +84,10 @@ export function natParts({ mapping, filtering, keepsPort, hairpins, unknown }: N
   ]
 }
 
-/** Why nothing at all of the NAT is known; null when something is, or when the parts have different reasons. */
-export function unknownWhole(nat: Nat): PathReason | null {
-  const [first, ...others] = nat.unknown
-  const isNothingKnown = [nat.mapping, nat.filtering, nat.keepsPort, nat.hairpins].every(
-    (part) => part === null,
-  )
-  return isNothingKnown && first !== undefined && others.every(({ code }) => code === first.code)
-    ? first
-    : null
+/** Why nothing at all of the NAT is known, said once: the mapping's reason; null when something is known. */
+export function unknownWhole({ mapping, filtering, keepsPort, hairpins, unknown }: Nat): PathReason | null {
+  const isNothingKnown = [mapping, filtering, keepsPort, hairpins].every((part) => part === null)
+  return isNothingKnown ? (unknown[0] ?? null) : null
 }
 
 /** What this node carries for others. */
@@ -118,17 +113,17 @@ export function reachWords(report: NetcheckReport): ReachWords {
   const held = report.relays.filter((relay) => relay.held).length
   if (report.dialable === true)
     return { tone: 'ok', verdict: 'reached directly', text: 'Other members reach this machine unasked.' }
-  if (!report.needsRelays)
-    return {
-      tone: 'dash',
-      verdict: 'not known',
-      text: 'Nobody has said yet whether this machine is reached.',
-    }
   if (held > 0)
     return {
       tone: 'info',
       verdict: 'reached through relays',
-      text: `Nobody reaches this machine unasked, so ${held === 1 ? 'one member keeps' : `${held} members keep`} a way to it open.`,
+      text: `${report.dialable === null ? 'It is not known whether others reach this machine unasked' : 'Nobody reaches this machine unasked'}, so ${held === 1 ? 'one member keeps' : `${held} members keep`} a way to it open.`,
+    }
+  if (report.dialable === null)
+    return {
+      tone: 'dash',
+      verdict: 'not known',
+      text: 'Nobody has said yet whether this machine is reached from the internet. Machines in the same network reach it.',
     }
   return {
     tone: 'warning',

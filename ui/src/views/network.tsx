@@ -12,8 +12,9 @@ import { Problem } from '../parts/problem.tsx'
 import { Loading } from '../parts/states.tsx'
 import { NatCard, ReachCard } from './netcheck-cards.tsx'
 import { TopologyFigure } from './topology-figure.tsx'
-import { WhyDialog } from './why-dialog.tsx'
+import { WhyPeer } from './why-dialog.tsx'
 import '../styles/table.css'
+import '../styles/legend.css'
 import '../styles/network.css'
 
 /** How this machine stands towards the internet, and the ways it has to its peers. */
@@ -45,13 +46,7 @@ export function Network() {
         <TopologyFigure self={status.node} peers={peers} onWhy={(peer) => (subject.value = peer)} />
       )}
       {report === null ? null : <Tables report={report} />}
-      {subject.value === null ? null : (
-        <WhyDialog
-          subject={subject.value.id}
-          name={subject.value.name}
-          onClose={() => (subject.value = null)}
-        />
-      )}
+      <WhyPeer chosen={subject} />
     </>
   )
 }

@@ -7,7 +7,7 @@ import { Badge } from '../parts/badge.tsx'
 import { ColumnHeads } from '../parts/column-heads.tsx'
 import { Filter } from '../parts/filter.tsx'
 import { Empty, Loading } from '../parts/states.tsx'
-import { WhyDialog } from './why-dialog.tsx'
+import { WhyPeer } from './why-dialog.tsx'
 import '../styles/table.css'
 
 const TONES = { alive: 'ok', suspect: 'warning', dead: 'bad', left: 'dash' } as const
@@ -56,13 +56,7 @@ export function Peers() {
           </tbody>
         </table>
       )}
-      {subject.value === null ? null : (
-        <WhyDialog
-          subject={subject.value.id}
-          name={subject.value.name}
-          onClose={() => (subject.value = null)}
-        />
-      )}
+      <WhyPeer chosen={subject} />
     </>
   )
 }

@@ -8,6 +8,7 @@ import { PlayerControls } from './player-controls.tsx'
 import { PlayerStage } from './player-stage.tsx'
 import { PlayerWords } from './player-words.tsx'
 import '../styles/table.css'
+import '../styles/legend.css'
 import '../styles/player.css'
 
 const STILL = '(prefers-reduced-motion: reduce)'

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals'
+import type { Signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import type { Why } from '../../../node/api/schemas.ts'
+import type { Peer, Why } from '../../../node/api/schemas.ts'
 import { useApp } from '../context.ts'
 import { Badge } from '../parts/badge.tsx'
 import { Dialog } from '../parts/dialog.tsx'
@@ -35,6 +36,13 @@ export function WhyDialog(props: { subject: string; name: string; onClose: () =>
       {why.value ? <Verdict why={why.value} /> : failure.value ? null : <Loading label="Asking the node" />}
     </Dialog>
   )
+}
+
+/** The window about the peer that was chosen, while one is; closing it chooses none. */
+export function WhyPeer({ chosen }: { chosen: Signal<Peer | null> }) {
+  const peer = chosen.value
+  if (peer === null) return null
+  return <WhyDialog subject={peer.id} name={peer.name} onClose={() => (chosen.value = null)} />
 }
 
 function Verdict({ why }: { why: Why }) {
