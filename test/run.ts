@@ -7,6 +7,7 @@ import { installPrograms } from './programs.ts'
 /*
  * Runs every test (or the files given) and ends with `N passed, N failed, N skipped`. The parts run one after another, so
  * that what needs the machine for itself (real networks, a browser) has it; each part's time is printed for HACKING.md.
+ * What failed is told again at the end, since a log of this length is often kept by its tail only.
  */
 
 const root = join(import.meta.dirname, '..')
@@ -22,6 +23,8 @@ interface Totals {
   passed: number
   failed: number
   skipped: number
+  /** The lines of each failure as they were printed, to be told again at the end. */
+  failures: string[]
 }
 
 /** Runs ava over the files, shows failures whole and passes as one line each with what they measured, and counts. */
@@ -43,22 +46,30 @@ async function runFiles(files: readonly string[], workers: number, totals: Total
     const figure = /^#   (.*)$/.exec(line) // what a test measured and logged
     if (figure !== null) process.stdout.write(`      ${figure[1]}\n`)
     if (result === null) {
-      if (isShown && !/^(1\.\.|# |TAP version)/.test(line)) process.stdout.write(`${line}\n`)
+      if (isShown && !/^(1\.\.|# |TAP version)/.test(line)) {
+        process.stdout.write(`${line}\n`)
+        totals.failures.push(line)
+      }
       continue
     }
     isShown = result[1] !== undefined
     if (result[3] !== undefined) totals.skipped += 1
     else if (isShown) totals.failed += 1
     else totals.passed += 1
-    process.stdout.write(`  ${result[3] !== undefined ? '-' : isShown ? '✘' : '✔'} ${result[2]}\n`)
+    const told = `  ${result[3] !== undefined ? '-' : isShown ? '✘' : '✔'} ${result[2]}`
+    process.stdout.write(`${told}\n`)
+    if (isShown) totals.failures.push(told)
   }
   const code = await exited
   // A file that crashes or times out reports no test of its own.
-  if (code !== 0 && totals.failed === failedBefore) totals.failed += 1
+  if (code !== 0 && totals.failed === failedBefore) {
+    totals.failed += 1
+    totals.failures.push(`  ✘ one of ${files.join(', ')} ended with code ${code} and reported no test`)
+  }
 }
 
 const wanted = process.argv.slice(2)
-const totals: Totals = { passed: 0, failed: 0, skipped: 0 }
+const totals: Totals = { passed: 0, failed: 0, skipped: 0, failures: [] }
 const times: string[] = []
 await installPrograms()
 for (const part of PARTS) {
@@ -71,6 +82,7 @@ for (const part of PARTS) {
   await runFiles(files.sort(), part.workers, totals)
   times.push(`${part.name} ${((performance.now() - started) / 1000).toFixed(1)} s`)
 }
+if (totals.failures.length > 0) process.stdout.write(`\nfailed\n${totals.failures.join('\n')}\n`)
 process.stdout.write(`\ntime: ${times.join(', ')}\n`)
 process.stdout.write(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`)
 const nothingRan = totals.passed + totals.failed + totals.skipped === 0
