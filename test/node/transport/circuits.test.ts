@@ -34,7 +34,7 @@ const known = new Map<string, TestNode>()
 
 async function member(t: ExecutionContext, options: { isRelay?: boolean } = {}): Promise<Member> {
   const events: EventInput[] = []
-  const node = await meshNode(t, side({ emit: (event) => void events.push(event) }))
+  const node = await meshNode(t, side({ emit: (event) => void events.push(event) }), { withoutDht: true })
   const id = node.peerId.toString()
   known.set(id, node)
   const circuits = new Circuits({

@@ -26,7 +26,7 @@ async function member(t: ExecutionContext, isRelay = true): Promise<Member> {
   const events: EventInput[] = []
   const emit = (event: EventInput): void => void events.push(event)
   const sessions = new SessionRegistry()
-  const node = await meshNode(t, side({ emit, sessions }))
+  const node = await meshNode(t, side({ emit, sessions }), { withoutDht: true })
   const circuits = new Circuits({
     selfId: node.peerId.toString(),
     id8: toHex(MESH_ID).slice(0, 8),

@@ -1,3 +1,4 @@
+import { stop } from '@libp2p/interface'
 import type { ExecutionContext } from 'ava'
 import { toHex } from '../../../protocols/common/bytes.ts'
 import { MuxRegistry } from '../../../protocols/mux/registry.ts'
@@ -22,6 +23,8 @@ export async function meshNode(
     readonly door?: JoinDoor
     readonly compat?: boolean
     readonly withoutMux?: boolean
+    /** Makes no connections of its own: a DHT dials whom it hears of, half a second after the start. */
+    readonly withoutDht?: boolean
     readonly records?: MeshNodeInit['records']
     readonly reflection?: MeshNodeInit['tcp']['reflection']
   } = {},
@@ -48,6 +51,7 @@ export async function meshNode(
     },
     encrypters: [secureChannel(channel, upgrade)],
   })
+  if (options.withoutDht === true) await stop(node.services.dht)
   t.teardown(() => stopNetwork(node))
   return Object.assign(node, { muxes, ready })
 }
