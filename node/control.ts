@@ -17,7 +17,7 @@ import {
 } from './membership/authority-control.ts'
 import { approveJoin, issuerOf, membersOf, revokeMember } from './membership/admission-control.ts'
 import { NodeError } from './errors.ts'
-import { netcheckOf, notDirect, waysTo } from './path-control.ts'
+import { nameIn, netcheckOf, notDirect, waysTo } from './path-control.ts'
 import { explain } from './services/explain.ts'
 import { openForward } from './services/forward.ts'
 import { isDoor, peersOf, serviceOf, servicesOf, statusOf } from './snapshots.ts'
@@ -81,13 +81,14 @@ export function createControl(node: ControlledNode): Control {
           rttMs,
           path,
           via,
+          viaName: via === null ? null : nameIn(mesh, via),
           notDirect: member.self ? null : notDirect(mesh, member.id),
           error: null,
         }
       } catch (error) {
         if (!(error instanceof KithError) && (error as Error).name !== 'TimeoutError') throw error
         const code = error instanceof KithError ? error.code : 'peer-unreachable'
-        const none = { rttMs: null, path: 'none', via: null, notDirect: null } as const
+        const none = { rttMs: null, path: 'none', via: null, viaName: null, notDirect: null } as const
         return { ...reply, ...none, error: { code, text: (error as Error).message } }
       }
     },

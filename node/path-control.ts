@@ -116,8 +116,8 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
   }
 }
 
-/** Its id where the member is not known any more. */
-function nameIn(mesh: RunningMesh, id: string): string {
+/** What a member is called; its id where it is not known any more. */
+export function nameIn(mesh: RunningMesh, id: string): string {
   return mesh.membership.member(id)?.name ?? id
 }
 

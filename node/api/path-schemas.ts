@@ -6,7 +6,7 @@ export const PathReasonSchema = z.object({ code: z.string(), text: z.string(), f
 /** One way to a peer that was tried, or was not and why. Times are ms since the epoch. */
 export const TriedSchema = z.object({
   /** `local`: an address that leads nowhere from outside its network; a port the router forwards is one of the `public` ones. */
-  way: z.enum(['public', 'local', 'mapped', 'punch', 'relay']),
+  way: z.enum(['public', 'local', 'punch', 'relay']),
   /** `1.2.3.4:4701`, of a relay where it was reached; null for a punch, whose endpoints both sides exchange. */
   endpoint: z.string().nullable(),
   outcome: z.enum(['trying', 'connected', 'failed', 'refused']),

@@ -256,6 +256,7 @@ export const PingReplySchema = z.object({
   path: z.enum(['direct', 'relay', 'none']),
   /** Peer id of the relay the path goes through. */
   via: z.string().nullable(),
+  viaName: z.string().nullable(),
   /** Why there is no direct path, as far as it was tried; null over a direct one. */
   notDirect: ReasonSchema.nullable(),
   error: z.object({ code: z.string(), text: z.string() }).nullable(),

@@ -2,8 +2,11 @@ import { endpointKey, sameEndpoint, sameIp, scopeOf, type Endpoint } from './end
 import type { TraversalCode } from './errors.ts'
 import { CANDIDATES_PER_WAY_MAX, TRIED_MAX, TRIED_PEERS_MAX } from './limits.ts'
 
-/** Ways to a peer, the best first: its own address, a port its router forwards by UPnP or NAT-PMP, both dial at once, a relay. */
-export const WAYS = ['public', 'mapped', 'punch', 'relay'] as const
+/**
+ * Ways to a peer, the best first: an address it announces (its own, or a port its router forwards: they cannot be told
+ * apart from outside), both dial at once, a relay.
+ */
+export const WAYS = ['public', 'punch', 'relay'] as const
 
 /** A way to a peer. */
 export type Way = (typeof WAYS)[number]
@@ -35,7 +38,7 @@ export interface CandidateChoice {
 export function orderCandidates(candidates: readonly Candidate[], own: OwnPlaces): CandidateChoice {
   const refused: { candidate: Candidate; code: TraversalCode }[] = []
   const chosen = new Map<string, Candidate>()
-  const counts = { public: 0, mapped: 0, punch: 0, relay: 0 }
+  const counts = { public: 0, punch: 0, relay: 0 }
   for (const candidate of candidates) {
     const key = candidateKey(candidate)
     if (chosen.has(key)) continue

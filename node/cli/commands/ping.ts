@@ -82,6 +82,6 @@ export function whyNoReply(replies: readonly PingReply[]): AnsweredError | null 
 function pingText(reply: PingReply): string {
   if (reply.error !== null)
     return `${reply.seq}: no reply from ${reply.name}: ${reply.error.text} [${reply.error.code}]`
-  const via = reply.via === null ? '' : ` via ${reply.via}`
+  const via = reply.viaName === null ? '' : ` via ${reply.viaName}`
   return `${reply.seq}: ${reply.name} in ${reply.rttMs?.toFixed(1)} ms, path ${reply.path}${via}`
 }

@@ -9,10 +9,11 @@ const direct: PingReply = {
   rttMs: 5,
   path: 'direct',
   via: null,
+  viaName: null,
   notDirect: null,
   error: null,
 }
-const relayed: PingReply = { ...direct, path: 'relay', via: 'r' }
+const relayed: PingReply = { ...direct, path: 'relay', via: 'r', viaName: 'attic' }
 const given = { code: 'port-unknown', text: 'One NAT uses a new port.', fix: 'Forward a port.' }
 const refused: PingReply = { ...relayed, notDirect: given }
 const away: PingReply = {

@@ -197,6 +197,7 @@ export class FakeControl implements Control {
       rttMs: 3.2,
       path: 'direct',
       via: null,
+      viaName: null,
       notDirect: null,
       error: null,
     }

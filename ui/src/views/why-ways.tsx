@@ -10,7 +10,6 @@ type Tried = Ways['tried'][number]
 const WAYS: Readonly<Record<Tried['way'], string>> = {
   public: 'announced address',
   local: 'address on its own network',
-  mapped: 'address mapped by its router',
   punch: 'hole punching',
   relay: 'relay',
 }
