@@ -177,3 +177,11 @@ test('./kith and the launcher start the runtime with the same flags and environm
   for (const [name, value] of Object.entries(RUNTIME_ENVIRONMENT))
     t.true(read('kith').includes(`export ${name}="\${${name}-${value}}"\n`), name)
 })
+
+test('a test makes folders only where they are taken away again', (t) => {
+  const makers = sources.filter((file) => file.startsWith('test/') && /\bmkdtemp/.test(read(file)))
+  t.deepEqual(
+    makers.filter((file) => file !== 'test/tidy.test.ts'),
+    ['test/temporary-folder.ts'],
+  )
+})

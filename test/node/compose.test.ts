@@ -1,6 +1,3 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test from 'ava'
 import { issueAuthority, issueMember } from '../../protocols/admission/certificates.ts'
 import { makeRoot } from '../../protocols/admission/root.ts'
@@ -13,6 +10,7 @@ import { saveMesh } from '../../node/membership/mesh-store.ts'
 import { loadKeyFile } from '../../node/storage/identity.ts'
 import { openStore } from '../../node/storage/store.ts'
 import { systemRandom } from '../../node/system-ports.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 const DAY_MS = 86_400_000
 const flags = {
@@ -24,11 +22,10 @@ const flags = {
 }
 const loaded = loadConfig({ file: '/nonexistent', environment: {}, flags })
 const start = (data: string, more = {}) => startNode({ data, loaded, isTerminal: false, ...more })
-const folder = (): string => mkdtempSync(join(tmpdir(), 'kith-node-'))
 
 /** A data directory of a plain member that was admitted `ageMs` ago and has been off since. */
 async function memberAwayFor(ageMs: number): Promise<string> {
-  const data = folder()
+  const data = temporaryFolder()
   const store = await openStore(data)
   const { seed } = await loadKeyFile(data, 'identity.key', true)
   const now = Date.now() - ageMs
@@ -83,7 +80,7 @@ test('a member that was away for five weeks is still itself while nobody could r
 })
 
 test('a node founds, stops, and goes on in the same mesh under the same names; another mesh is refused', async (t) => {
-  const data = folder()
+  const data = temporaryFolder()
   const first = await start(data, { create: 'home' })
   const before = first.ready()
   await first.stop()

@@ -1,9 +1,9 @@
 import test from 'ava'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { rolldown } from 'rolldown'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'simulations', 'main.ts')
 const RUNS: readonly (readonly string[])[] = [
@@ -32,8 +32,7 @@ const story = other === undefined ? test.skip : test
 story('another major of Node does the very same runs', async (t) => {
   t.timeout(120_000)
   // As one plain file: an older Node does not run TypeScript.
-  const directory = mkdtempSync(join(tmpdir(), 'kith-sim-majors-'))
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const directory = temporaryFolder()
   const file = join(directory, 'sim.mjs')
   const bundle = await rolldown({ input: MAIN, platform: 'node', logLevel: 'silent' })
   await bundle.write({ file, format: 'esm', codeSplitting: false })

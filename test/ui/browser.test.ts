@@ -1,8 +1,7 @@
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import test from 'ava'
@@ -23,6 +22,7 @@ import {
   watchPage,
 } from './chromium.ts'
 import { writeTrace } from './traced-run.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 /** DESIGN budgets: the shell, and any one route with all it loads. */
 const SHELL_SIZE_BYTES_MAX = 20_000
@@ -37,7 +37,7 @@ let traceFile: string
 test.before(async () => {
   await buildDashboard()
   kith = await start({ assetsDir: DIST })
-  folder = mkdtempSync(join(tmpdir(), 'kith-trace-'))
+  folder = temporaryFolder()
   if (missing) return
   traceFile = join(folder, 'kill.ndjson')
   const faults = [
@@ -51,7 +51,6 @@ test.before(async () => {
 test.after.always(async () => {
   await browser?.close()
   await kith?.[Symbol.asyncDispose]()
-  if (folder !== undefined) rmSync(folder, { recursive: true })
 })
 
 test('the browser tests have a browser', (t) => {

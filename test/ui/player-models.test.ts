@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
@@ -28,6 +27,7 @@ import {
   summaryOf,
 } from '../../ui/src/models/trace-words.ts'
 import { writeTrace } from './traced-run.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 const HEADER =
   '{"kind":"trace","version":1,"scenario":"two","seed":"1","nodes":3,"seconds":9,"start":"formed"}'
@@ -64,38 +64,34 @@ function read(text: string, pieceLength = text.length): Trace {
 
 /** The trace of a real run, and how its machines held each other at the end. */
 function realTrace(): { text: string; held: (row: number, column: number) => HeldName } {
-  const directory = mkdtempSync(join(tmpdir(), 'kith-trace-'))
-  try {
-    const path = join(directory, 'trace.ndjson')
-    const processes = new Map<number, Process>()
-    const ids = new Map<number, string>()
-    const faults = [
-      { at: 8, kind: 'partition', select: { share: 0.3 }, until: 25 },
-      { at: 10, kind: 'kill', select: { indices: [3] }, until: 30 },
-      { at: 40, kind: 'vanish', select: { indices: [5] } },
-    ]
-    writeTrace(
-      path,
-      { nodes: 14, seconds: 60, faults },
-      {
-        started({ index, id, process }) {
-          if (process !== null) processes.set(index, process)
-          ids.set(index, id)
-        },
-        stopped: ({ index }) => void processes.delete(index),
+  const directory = temporaryFolder()
+  const path = join(directory, 'trace.ndjson')
+  const processes = new Map<number, Process>()
+  const ids = new Map<number, string>()
+  const faults = [
+    { at: 8, kind: 'partition', select: { share: 0.3 }, until: 25 },
+    { at: 10, kind: 'kill', select: { indices: [3] }, until: 30 },
+    { at: 40, kind: 'vanish', select: { indices: [5] } },
+  ]
+  writeTrace(
+    path,
+    { nodes: 14, seconds: 60, faults },
+    {
+      started({ index, id, process }) {
+        if (process !== null) processes.set(index, process)
+        ids.set(index, id)
       },
-    )
-    return {
-      text: readFileSync(path, 'utf8'),
-      held(row, column) {
-        const state = processes.get(row)?.state
-        const id = ids.get(column) ?? ''
-        if (state === undefined || row === column || state.table.get(id) === undefined) return 'nothing'
-        return state.verdicts.get(id)?.state ?? 'alive'
-      },
-    }
-  } finally {
-    rmSync(directory, { recursive: true })
+      stopped: ({ index }) => void processes.delete(index),
+    },
+  )
+  return {
+    text: readFileSync(path, 'utf8'),
+    held(row, column) {
+      const state = processes.get(row)?.state
+      const id = ids.get(column) ?? ''
+      if (state === undefined || row === column || state.table.get(id) === undefined) return 'nothing'
+      return state.verdicts.get(id)?.state ?? 'alive'
+    },
   }
 }
 

@@ -1,11 +1,10 @@
-import { mkdtempSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { createClient } from '../../../node/cli/client.ts'
 import { loadConfig } from '../../../node/config/load.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 const wrong: [key: 'listen' | 'announce', value: string][] = [
   ['listen', '/foo'],
@@ -34,7 +33,7 @@ test('addresses a node can use are taken', (t) => {
 })
 
 test('a node that dies in the middle of an answer is reported as that', async (t) => {
-  const data = mkdtempSync(join(tmpdir(), 'kith-client-'))
+  const data = temporaryFolder()
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     response.write('{"id":1}\n')

@@ -1,11 +1,11 @@
-import { mkdtempSync, writeFileSync, mkdirSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { loadConfig } from '../../../node/config/load.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 function fileWith(text: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'kith-config-')), 'config.toml')
+  const file = join(temporaryFolder(), 'config.toml')
   writeFileSync(file, text)
   return file
 }
@@ -77,7 +77,7 @@ for (const [title, text, environment, code, says] of refused) {
 }
 
 test('refuses a file that cannot be read', (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'kith-config-'))
+  const folder = temporaryFolder()
   mkdirSync(join(folder, 'config.toml'))
   const error = t.throws(() => loadConfig({ file: join(folder, 'config.toml'), environment: {}, flags: {} }))
   t.is((error as { code?: string }).code, 'config-unreadable')

@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDashboard } from '../../../node/http/dashboard.ts'
 import type { Dashboard } from '../../../node/http/dashboard.ts'
 import type { AccessRole } from '../../../node/api/schemas.ts'
 import type { Store } from '../../../protocols/common/ports.ts'
 import { FakeControl } from './fake-control.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 /** The label of every dashboard in tests. */
 export const LABEL = '7f3a91c2'
@@ -49,7 +48,7 @@ export interface Fixture {
 export async function start(
   options: { assetsDir?: string; store?: MemoryStore; time?: number } = {},
 ): Promise<Fixture> {
-  const directory = await mkdtemp(join(tmpdir(), 'kith-http-'))
+  const directory = temporaryFolder()
   const control = new FakeControl()
   const store = options.store ?? new MemoryStore()
   const errors: unknown[] = []
@@ -83,7 +82,6 @@ export async function start(
     origin: `http://${host}`,
     async [Symbol.asyncDispose]() {
       await dashboard.close()
-      await rm(directory, { recursive: true, force: true })
     },
   }
 }

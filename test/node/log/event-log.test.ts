@@ -1,6 +1,4 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import test from 'ava'
@@ -16,6 +14,7 @@ import { stripControls } from '../../../node/log/logger.ts'
 import { memoryStore } from '../../../node/storage/memory-store.ts'
 import { openStore } from '../../../node/storage/store.ts'
 import type { Store } from '../../../protocols/common/ports.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 const fail = (error: unknown): never => {
   throw error
@@ -24,7 +23,7 @@ const opened = (store: Store): Promise<EventLog> => openEventLog(store, { now: (
 const ids = (events: readonly LogEvent[]): number[] => events.map(({ id }) => id)
 
 test('ids are consecutive and go on after a restart', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'kith-log-'))
+  const directory = temporaryFolder()
   const first = await openStore(directory)
   const log = await openEventLog(first, { now: () => 5 }, fail)
   log.append({ kind: 'node.started', severity: 'info' })
@@ -173,7 +172,7 @@ test('a store that cannot be written is reported, its events are shown all the s
 })
 
 test('after kill -9 at any moment all ids that were seen are there, mean the same, and no id is missing', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'kith-log-kill-'))
+  const directory = temporaryFolder()
   const seen = new Map<number, string>()
   for (let round = 0; round < 4; round += 1) {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'writer.ts'), directory], {

@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test from 'ava'
 import * as fc from 'fast-check'
@@ -14,6 +13,7 @@ import {
 } from '../../../node/log/security-log.ts'
 import type { EventInput } from '../../../protocols/common/ports.ts'
 import { fail2banRegex } from '../../programs.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 const NOW = Date.UTC(2026, 10, 22, 8, 40, 1, 123)
 const PEER = '12D3KooWGRUVhTuVYp7fCnCKSPBJFhLWDMJZwvCNnZxcXhQhUQ6e'
@@ -181,10 +181,9 @@ function securityLog(
 ) {
   return new SecurityLog({ directory, clock, pid: 812, onError })
 }
-const folder = (): string => mkdtempSync(join(tmpdir(), 'kith-security-'))
 
 test('each event of the table has a line, or none', (t) => {
-  const directory = folder()
+  const directory = temporaryFolder()
   // A clock that moves on a minute each time, so that the quota is not what is tested.
   let now = NOW
   const log = securityLog(directory, (error) => t.fail(String(error)), { now: () => (now += 60_000) })
@@ -202,7 +201,7 @@ test('each event of the table has a line, or none', (t) => {
 })
 
 test('the file is put aside when it is full, and at most four are kept', (t) => {
-  const directory = folder()
+  const directory = temporaryFolder()
   let now = NOW
   const log = securityLog(directory, (error) => t.fail(String(error)), { now: () => now })
   const text = 'x'.repeat(200)
@@ -225,7 +224,7 @@ test('the file is put aside when it is full, and at most four are kept', (t) => 
 })
 
 test('a restart goes on in the same file, and one made readable for others is closed again', (t) => {
-  const directory = folder()
+  const directory = temporaryFolder()
   writeFileSync(join(directory, SECURITY_LOG_FILE), 'older\n', { mode: 0o644 })
   securityLog(directory).record(event('auth.failed', AT))
   const file = join(directory, SECURITY_LOG_FILE)
@@ -234,13 +233,13 @@ test('a restart goes on in the same file, and one made readable for others is cl
 })
 
 test('a folder that cannot be written is reported once, and the file comes when it can', (t) => {
-  const directory = join(folder(), 'gone')
+  const directory = join(temporaryFolder(), 'gone')
   const errors: unknown[] = []
   const log = securityLog(directory, (error) => errors.push(error))
   log.record(event('auth.failed', AT))
   log.record(event('auth.failed', AT))
   t.is(errors.length, 1)
-  cpSync(folder(), directory, { recursive: true })
+  cpSync(temporaryFolder(), directory, { recursive: true })
   log.record(event('auth.failed', AT))
   t.is(errors.length, 1)
   t.true(statSync(join(directory, SECURITY_LOG_FILE)).size > 0)
@@ -270,7 +269,7 @@ const SHIPPED = join(import.meta.dirname, '..', '..', '..', 'bootstrap', 'fail2b
 
 fail2banTest('Fail2Ban counts exactly the wanted lines, for exactly the remote ends', (t) => {
   if (regex === undefined) throw new Error('fail2ban-regex is not unpacked')
-  const directory = folder()
+  const directory = temporaryFolder()
   let now = NOW
   const log = securityLog(directory, (error) => t.fail(String(error)), { now: () => (now += 60_000) })
   for (const [, given] of TABLE) log.record(given)
@@ -301,7 +300,7 @@ fail2banTest('the jail that is shipped is one Fail2Ban accepts', (t) => {
   if (regex === undefined) throw new Error('fail2ban-regex is not unpacked')
   const { command, args, env } = regex
   const programs = dirname(dirname(dirname(args.at(-1) ?? '')))
-  const directory = folder()
+  const directory = temporaryFolder()
   cpSync(join(programs, 'etc', 'fail2ban'), directory, { recursive: true })
   rmSync(join(directory, 'jail.d'), { recursive: true }) // the distribution's own jails want its log files
   cpSync(SHIPPED, directory, { recursive: true })

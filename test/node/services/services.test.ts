@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, writeFileSync, mkdirSync } from 'node:fs'
+import { writeFileSync, mkdirSync } from 'node:fs'
 import {
   createServer as createHttpServer,
   get,
@@ -8,7 +8,6 @@ import {
   type RequestOptions,
 } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import test from 'ava'
@@ -17,6 +16,7 @@ import { openForward } from '../../../node/services/forward.ts'
 import { openPublications } from '../../../node/services/publications.ts'
 import { memoryStore } from '../../../node/storage/memory-store.ts'
 import { listening, makeWorld, type World } from './world.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 /*
  * Provider and consumer joined by in-memory streams instead of libp2p: everything between a client's socket and the target's
@@ -275,7 +275,7 @@ test('server-sent events arrive one by one, before the answer ends', async (t) =
 })
 
 test('a folder is a static site: files, index, no listing, no dot files, nothing above it', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'kith-site-'))
+  const folder = temporaryFolder()
   mkdirSync(join(folder, 'public'))
   writeFileSync(join(folder, 'secret.txt'), 'secret')
   writeFileSync(join(folder, 'public', 'index.html'), '<h1>hi</h1>')

@@ -1,15 +1,15 @@
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request, type IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
 import { makeWorld, type World } from './world.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 function makeFolder(): { folder: string; outside: string } {
-  const base = mkdtempSync(join(tmpdir(), 'kith-site-'))
+  const base = temporaryFolder()
   const folder = join(base, 'public')
   const outside = join(base, 'outside.txt')
   mkdirSync(folder)

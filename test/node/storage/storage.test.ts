@@ -1,17 +1,16 @@
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { loadKeyFile } from '../../../node/storage/identity.ts'
 import { openStore } from '../../../node/storage/store.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
-const folder = (): string => mkdtempSync(join(tmpdir(), 'kith-storage-'))
 const codeOf = (error: unknown): string | undefined => (error as { code?: string }).code
 
 test('an identity is made once, readable by its owner only, and read back the same', async (t) => {
-  const directory = folder()
+  const directory = temporaryFolder()
   const made = await loadKeyFile(directory, 'identity.key', true)
   const read = await loadKeyFile(directory, 'identity.key', true)
   t.true(made.created)
@@ -22,7 +21,7 @@ test('an identity is made once, readable by its owner only, and read back the sa
 })
 
 test('openssl reads the identity file and finds the same key', async (t) => {
-  const directory = folder()
+  const directory = temporaryFolder()
   const { seed } = await loadKeyFile(directory, 'identity.key', true)
   const text = execFileSync('openssl', ['pkey', '-in', join(directory, 'identity.key'), '-noout', '-text'], {
     encoding: 'utf8',
@@ -42,7 +41,7 @@ const damaged: [title: string, content: string][] = [
 ]
 for (const [title, content] of damaged) {
   test(`${title} is refused as an identity and left as it is`, async (t) => {
-    const directory = folder()
+    const directory = temporaryFolder()
     const file = join(directory, 'identity.key')
     writeFileSync(file, content)
     const error = await t.throwsAsync(loadKeyFile(directory, 'identity.key', true))
@@ -52,11 +51,11 @@ for (const [title, content] of damaged) {
 }
 
 test('a missing identity is not silently replaced where one must exist', async (t) => {
-  t.is(codeOf(await t.throwsAsync(loadKeyFile(folder(), 'identity.key', false))), 'identity-missing')
+  t.is(codeOf(await t.throwsAsync(loadKeyFile(temporaryFolder(), 'identity.key', false))), 'identity-missing')
 })
 
 test('a store keeps pairs in order and gives back a prefix', async (t) => {
-  const store = await openStore(folder())
+  const store = await openStore(temporaryFolder())
   for (const key of ['b/2', 'a/1', 'b/1', 'c']) await store.put(key, Buffer.from(key), { sync: true })
   await store.delete('c')
   const rows = await Array.fromAsync(store.entries('b/'))
@@ -72,7 +71,7 @@ test('a store keeps pairs in order and gives back a prefix', async (t) => {
 })
 
 test('a second node on the same directory is refused, and may open it once the first is gone', async (t) => {
-  const directory = folder()
+  const directory = temporaryFolder()
   const first = await openStore(directory)
   t.is(codeOf(await t.throwsAsync(openStore(directory))), 'data-locked')
   await first.close()
@@ -81,7 +80,7 @@ test('a second node on the same directory is refused, and may open it once the f
 })
 
 test('a data directory that cannot be made is one clear sentence', async (t) => {
-  const file = join(folder(), 'file')
+  const file = join(temporaryFolder(), 'file')
   writeFileSync(file, '')
   const error = await t.throwsAsync(openStore(join(file, 'inside')))
   t.is(codeOf(error), 'data-unusable')

@@ -1,7 +1,6 @@
 import test from 'ava'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { renderPlayed } from '../../../simulations/lab/story-report.ts'
 import { LONG_STORIES, STORIES } from '../../../simulations/scenarios/stories.ts'
@@ -16,6 +15,7 @@ import {
   toScenario,
   type StoryInput,
 } from '../../../simulations/scenarios/story.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 const command = join(import.meta.dirname, '..', '..', '..', 'simulations', 'lab', 'run.ts')
 
@@ -136,8 +136,7 @@ test('the table says what held, and what was late', (t) => {
 })
 
 test('wrong use ends with 2 and one sentence, a list with 0', (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'kith-story-'))
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const directory = temporaryFolder()
   const file = join(directory, 'mine.json')
   writeFileSync(file, JSON.stringify({ ...small, steps: [{ kind: 'kill', at: 1, node: 'x' }] }))
   const lab = (...args: readonly string[]) =>

@@ -1,5 +1,4 @@
-import { readFileSync, writeFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
@@ -23,6 +22,7 @@ import { runScenario } from '../../../simulations/scenarios/run.ts'
 import type { Scenario } from '../../../simulations/scenarios/schema.ts'
 import type { SimNode } from '../../../simulations/world/node.ts'
 import { MACHINE } from '../../../simulations/world/world.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 const SALT = sha256(Uint8Array.of(7))
 /** Recordings of a run that are replayed: every so many-th, half of them without names. */
@@ -175,68 +175,56 @@ test('a replay says at which step it went another way, and why', (t) => {
 })
 
 test('a replay stops where it is told, and leaves a trace the player reads', (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'kith-replay-'))
-  try {
-    const file = join(folder, 'report.json')
-    writeFileSync(
-      file,
-      JSON.stringify(reportOf(asJson(KILLED.recordings[0] as Recording, KILLED.root, true))),
+  const folder = temporaryFolder()
+  const file = join(folder, 'report.json')
+  writeFileSync(file, JSON.stringify(reportOf(asJson(KILLED.recordings[0] as Recording, KILLED.root, true))))
+  const read = readReport(file)
+  if (read === null) return t.fail('not recognised')
+  const part = replayReport(read, { until: 30 })
+  t.is(part.document.steps, 30)
+  t.false(part.document.same)
+  t.true(part.isSame)
+  const trace = join(folder, 'trace.ndjson')
+  const whole = replayReport(read, { trace })
+  t.true(whole.document.same)
+  t.regex(whole.text, /\nsame state$/)
+  t.is(whole.document.members.filter(({ state }) => state === 'dead').length, 1)
+  t.is(whole.document.members.filter(({ state }) => state === 'self').length, 1)
+  const lines = readFileSync(trace, 'utf8')
+    .trim()
+    .split('\n')
+    .map(
+      (line) => JSON.parse(line) as { kind: string; node?: number; id?: string; said?: string; as?: string },
     )
-    const read = readReport(file)
-    if (read === null) return t.fail('not recognised')
-    const part = replayReport(read, { until: 30 })
-    t.is(part.document.steps, 30)
-    t.false(part.document.same)
-    t.true(part.isSame)
-    const trace = join(folder, 'trace.ndjson')
-    const whole = replayReport(read, { trace })
-    t.true(whole.document.same)
-    t.regex(whole.text, /\nsame state$/)
-    t.is(whole.document.members.filter(({ state }) => state === 'dead').length, 1)
-    t.is(whole.document.members.filter(({ state }) => state === 'self').length, 1)
-    const lines = readFileSync(trace, 'utf8')
-      .trim()
-      .split('\n')
-      .map(
-        (line) =>
-          JSON.parse(line) as { kind: string; node?: number; id?: string; said?: string; as?: string },
-      )
-    t.like(lines[0], { kind: 'trace', version: 1, nodes: 5 })
-    t.like(lines[1], { kind: 'node', node: 0, id: whole.document.node })
-    t.is(lines.filter(({ kind }) => kind === 'node').length, 5)
-    t.true(lines.some(({ kind, as }) => kind === 'holds' && as === 'dead'))
-    t.true(lines.some(({ kind, said }) => kind === 'said' && said === 'member.died'))
-    t.true(lines.filter(({ kind }) => kind === 'frame').length > 50)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  t.like(lines[0], { kind: 'trace', version: 1, nodes: 5 })
+  t.like(lines[1], { kind: 'node', node: 0, id: whole.document.node })
+  t.is(lines.filter(({ kind }) => kind === 'node').length, 5)
+  t.true(lines.some(({ kind, as }) => kind === 'holds' && as === 'dead'))
+  t.true(lines.some(({ kind, said }) => kind === 'said' && said === 'member.died'))
+  t.true(lines.filter(({ kind }) => kind === 'frame').length > 50)
 })
 
 test('a file that is damaged, foreign or without a recording is refused', (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'kith-replay-'))
+  const folder = temporaryFolder()
   const write = (content: string | Uint8Array): string => {
     const path = join(folder, 'file')
     writeFileSync(path, content)
     return path
   }
-  try {
-    t.is(readReport(write('{"seed":"1","scenario":{}}')), null, 'a failure’s file is none of ours')
-    const refused: [string, string | Uint8Array][] = [
-      ['no JSON', '{"format":"kith-bugreport", broken'],
-      ['another version', JSON.stringify({ ...reportOf(null), version: 2 })],
-      ['in no mesh', JSON.stringify(reportOf(null))],
-      ['no recording', JSON.stringify(reportOf({ steps: [] }))],
-      ['no gzip', Uint8Array.of(0x1f, 0x8b, 1, 2, 3)],
-    ]
-    for (const [what, content] of refused)
-      t.throws(() => readReport(write(content)), { instanceOf: SimulationError }, what)
-    t.throws(() => readReport(join(folder, 'missing')), { instanceOf: SimulationError })
-    t.throws(() => readReport(write(JSON.stringify(reportOf({ steps: [] })))), {
-      message: /of Kith 0\.0\.0, replay it with/,
-    })
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  t.is(readReport(write('{"seed":"1","scenario":{}}')), null, 'a failure’s file is none of ours')
+  const refused: [string, string | Uint8Array][] = [
+    ['no JSON', '{"format":"kith-bugreport", broken'],
+    ['another version', JSON.stringify({ ...reportOf(null), version: 2 })],
+    ['in no mesh', JSON.stringify(reportOf(null))],
+    ['no recording', JSON.stringify(reportOf({ steps: [] }))],
+    ['no gzip', Uint8Array.of(0x1f, 0x8b, 1, 2, 3)],
+  ]
+  for (const [what, content] of refused)
+    t.throws(() => readReport(write(content)), { instanceOf: SimulationError }, what)
+  t.throws(() => readReport(join(folder, 'missing')), { instanceOf: SimulationError })
+  t.throws(() => readReport(write(JSON.stringify(reportOf({ steps: [] })))), {
+    message: /of Kith 0\.0\.0, replay it with/,
+  })
 })
 
 /** Puts `value` at a random place of a JSON document. */

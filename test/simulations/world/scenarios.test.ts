@@ -1,8 +1,7 @@
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { shrink } from '../../../simulations/checkers/shrink.ts'
@@ -15,6 +14,7 @@ import { readScenarioFile, selectJobs } from '../../../simulations/scenarios/sui
 import { MemberTable, type TableRow } from '../../../protocols/registry/table.ts'
 import { MemoryDisk } from '../../../simulations/world/disk.ts'
 import { MACHINE, type Machine } from '../../../simulations/world/world.ts'
+import { temporaryFolder } from '../../temporary-folder.ts'
 
 const main = join(import.meta.dirname, '..', '..', '..', 'simulations', 'main.ts')
 
@@ -26,12 +26,6 @@ async function sim(args: readonly string[]): Promise<{ code: number; stdout: str
     text(child.stderr),
   ])
   return { code, stdout, stderr }
-}
-
-function scratch(t: ExecutionContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'kith-sim-test-'))
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-  return directory
 }
 
 const named = (name: string): Scenario => {
@@ -251,7 +245,7 @@ test('random scenarios hold what they draw, and are drawn again from their seed'
 })
 
 test('a scenario file that is wrong is refused with the field that is wrong', (t) => {
-  const directory = scratch(t)
+  const directory = temporaryFolder()
   const good = {
     name: 'mine',
     nodes: 3,
@@ -284,7 +278,7 @@ test('a scenario file that is wrong is refused with the field that is wrong', (t
 })
 
 test('the command runs, lists, fails, replays and refuses', async (t) => {
-  const directory = scratch(t)
+  const directory = temporaryFolder()
   const [file, junit, trace] = ['mine.json', 'junit.xml', 'trace.ndjson'].map((name) =>
     join(directory, name),
   ) as [string, string, string]
