@@ -5,7 +5,7 @@ import type { MembershipService } from '../protocols/membership/service.ts'
 import { membershipProtocol } from '../protocols/membership/service.ts'
 import type { MuxRegistry } from '../protocols/mux/registry.ts'
 import type { MemberView } from '../protocols/membership/view.ts'
-import { scopeOf } from '../protocols/traversal/endpoint.ts'
+import { isV6, scopeOf } from '../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../protocols/traversal/errors.ts'
 import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
 import { AddressRace } from './transport/address-race.ts'
@@ -92,10 +92,15 @@ export function startPaths(parts: PathsParts): RunningPaths {
     timers: systemTimers,
     emit,
   })
-  // Before anybody said, a public address of its own speaks for being reached.
+  // Before anybody said, a public address of its own speaks for being reached; not so in IPv6, which homes have behind firewalls.
   const needsRelays = (): boolean =>
-    !(parts.isReached() ?? ownAddresses().some((ip) => scopeOf(ip) === 'public'))
-  const places = (): MemberPlaces[] => memberPlaces(muxes, (id) => parts.membership()?.addressesOf(id) ?? [])
+    !(parts.isReached() ?? ownAddresses().some((ip) => !isV6(ip) && scopeOf(ip) === 'public'))
+  // Who names relays says that nobody reaches it unasked: its address of IPv6 stands behind a firewall.
+  const reachedAt = (id: string): readonly string[] =>
+    (parts.membership()?.member(id)?.registration?.relays.length ?? 0) > 0
+      ? []
+      : (parts.membership()?.addressesOf(id) ?? [])
+  const places = (): MemberPlaces[] => memberPlaces(muxes, reachedAt)
   const candidates = (): string[] => places().map(({ peerId }) => peerId)
   const reservations = new Reservations({
     muxes,
@@ -108,7 +113,8 @@ export function startPaths(parts: PathsParts): RunningPaths {
     emit,
   })
   const tries = new DirectTries({
-    network,
+    dial: (id, address, signal) => race.dial(id, [address], signal),
+    isDirect: (id) => muxes.list(id).some(({ via }) => via === null),
     addressesOf: (id) => parts.membership()?.addressesOf(id) ?? [],
     own: () => ({ addresses: ownAddresses(), endpoints: [] }),
     punch: parts.punch,

@@ -2,9 +2,9 @@ import { ipMultiaddr } from '../bootstrap/ip-bytes.ts'
 import type { Stream } from '@libp2p/interface'
 import type { EmitEvent } from '../protocols/common/ports.ts'
 import type { MuxRegistry } from '../protocols/mux/registry.ts'
-import { ipKey, sameIp, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
+import { ipKey, isV6, sameIp, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../protocols/traversal/errors.ts'
-import { reflectorPlaces } from '../protocols/traversal/public-places.ts'
+import { reflectorsAmong, type ReflectorPlace } from '../protocols/traversal/public-places.ts'
 import { reachedOutside } from '../protocols/traversal/reached-outside.ts'
 import { steadyClock, systemRandom, systemTimers } from './system-ports.ts'
 import { endpointOf } from './transport/addresses.ts'
@@ -14,10 +14,11 @@ import { ownAddresses } from './transport/own-addresses.ts'
 import { PunchedSockets } from './transport/punched-sockets.ts'
 import type { ReadyConnections } from './transport/ready-connections.ts'
 import { netcheck } from './traversal/netcheck.ts'
+import { ownV6Towards } from './traversal/own-v6.ts'
 import { OwnNat } from './traversal/own-nat.ts'
 import { PunchService } from './traversal/punch-service.ts'
 import { ReflectService } from './traversal/reflect-service.ts'
-import { reflectFrom, type ReflectorPlace } from './traversal/reflecting.ts'
+import { reflectFrom } from './traversal/reflecting.ts'
 import type { Reflector } from './traversal/reflector.ts'
 
 /** What traversal is made of. */
@@ -37,6 +38,8 @@ export interface TraversalParts {
   readonly seenAt: (peerId: string) => Uint8Array | undefined
   /** Both sides met directly, whoever began. */
   readonly met: (peerId: string) => void
+  /** Multiaddrs a member announces. */
+  readonly addressesOf: (peerId: string) => readonly string[]
   /** Members that are reached from the internet, and where. */
   readonly places: () => readonly MemberPlaces[]
   /** Round trip to a neighbour in ms, null when it is not known. */
@@ -78,6 +81,11 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
   })
   const ask = reflecting.ask.bind(reflecting)
   const places = (): ReflectorPlace[] => reflectorsAmong(parts.places(), parts.rttOf)
+  const v6Of = (peerId: string): Endpoint[] =>
+    parts
+      .addressesOf(peerId)
+      .flatMap((address) => endpointOf(address) ?? [])
+      .filter(({ ip }) => isV6(ip) && scopeOf(ip) === 'public')
   const nat = new OwnNat({
     measure: (signal) =>
       netcheck({
@@ -107,11 +115,23 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
       const direct = muxes.list(peerId).find(({ via }) => via === null)
       const ip = (direct === undefined ? undefined : endpointOf(direct.remote)?.ip) ?? parts.seenAt(peerId)
       // Where nobody can say it, nothing is dialled: whoever names endpoints may name a victim's.
-      return ip === undefined ? [] : [ip]
+      return [...(ip === undefined ? [] : [ip]), ...v6Of(peerId).map((endpoint) => endpoint.ip)]
     },
+    hasV6: (peerId) =>
+      v6Of(peerId).length > 0 && ownAddresses().some((ip) => isV6(ip) && scopeOf(ip) === 'public'),
     standing: () => nat.standing(),
     standingOf: () => null, // the exchange says it
-    reflect: (port, signal) => reflectFrom(port, places(), ask, systemTimers, signal),
+    async reflect(peerId, port, signal) {
+      const [v6] = v6Of(peerId)
+      const [own, seen] = await Promise.allSettled([
+        v6 === undefined ? null : ownV6Towards(v6),
+        reflectFrom(port, places(), ask, systemTimers, signal),
+      ])
+      const ip = own.status === 'fulfilled' ? own.value : null
+      if (ip === null && seen.status === 'rejected') throw seen.reason
+      const over6 = ip === null ? [] : [{ ip, port: port.number }]
+      return [...over6, ...(seen.status === 'fulfilled' ? seen.value : [])]
+    },
     made(peerId, socket, role, remote) {
       parts.met(peerId)
       sockets.take(peerId, socket, role, remote)
@@ -147,19 +167,6 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
       await reflecting.stop()
     },
   }
-}
-
-/** Whom to ask from where this node is seen: those it dialled itself first, for these it knows to be there, then the nearest. */
-function reflectorsAmong(
-  members: readonly MemberPlaces[],
-  rttOf: (peerId: string) => number | null,
-): ReflectorPlace[] {
-  const asked = members.flatMap(({ peerId, places }) =>
-    reflectorPlaces(places).map(({ endpoint, known }) => ({ peer: peerId, endpoint, known })),
-  )
-  const rank = ({ peer, known }: (typeof asked)[number]): number =>
-    (known === 'dialled' ? 0 : 10_000) + Math.min(rttOf(peer) ?? 1000, 9000)
-  return asked.toSorted((a, b) => rank(a) - rank(b))
 }
 
 /** Whether a member dialled this node from the internet: its port is reached. */

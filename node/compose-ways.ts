@@ -1,6 +1,7 @@
 import type { EmitEvent } from '../protocols/common/ports.ts'
 import type { MembershipService } from '../protocols/membership/service.ts'
 import type { MuxRegistry } from '../protocols/mux/registry.ts'
+import { ADDRESSES_MAX } from '../protocols/registry/limits.ts'
 import type { RecordCopies } from '../protocols/registry/record-copies.ts'
 import type { Identity } from './compose-identity.ts'
 import { startPaths, type RunningPaths } from './compose-paths.ts'
@@ -17,9 +18,6 @@ import type { ReadyConnections } from './transport/ready-connections.ts'
 import type { RecordDatastore } from './transport/record-datastore.ts'
 import { RecordStore } from './transport/record-store.ts'
 import type { Reflector } from './traversal/reflector.ts'
-
-/** Addresses a registration record holds (protocols/registry). */
-const ADDRESSES_MAX = 8
 
 /** What the ways to peers are made of. */
 export interface WaysParts {
@@ -97,6 +95,7 @@ export async function startWays(parts: WaysParts): Promise<Ways> {
     isMember: (id) => gatekeeper.proved(id) !== undefined,
     seenAt: (id) => ways.circuits.seenAt(id),
     met: (id) => ways.tries.met(id),
+    addressesOf: (id) => table()?.addressesOf(id) ?? [],
     places: () => ways.places(),
     rttOf: (id) => table()?.member(id)?.rttMs ?? null,
     router: () => portMapping.state()?.mapping ?? null,

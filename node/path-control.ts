@@ -1,5 +1,6 @@
+import { ipBytes } from '../bootstrap/ip-bytes.ts'
 import type { Tried } from '../protocols/traversal/candidates.ts'
-import { describeEndpoint, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
+import { describeEndpoint, isV6, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
 import { TRAVERSAL_REASONS, type TraversalCode } from '../protocols/traversal/errors.ts'
 import type { Classified } from '../protocols/traversal/classify.ts'
 import { natKind } from '../protocols/traversal/nat.ts'
@@ -9,6 +10,7 @@ import type { PortMappingReport } from './port-mapping/port-mapper.ts'
 import { ALL_REASONS, fixOf } from './reasons.ts'
 import { steadyClock, systemClock } from './system-ports.ts'
 import { endpointOf } from './transport/addresses.ts'
+import { ownAddressTexts } from './transport/own-addresses.ts'
 import type { RelayTry } from './transport/relay-tries.ts'
 
 type TriedWay = Ways['tried'][number]
@@ -93,6 +95,7 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
       unknown: unknownParts(classified),
       hints: (classified?.hints ?? []).map(pathReason),
     },
+    ipv6: [...ownAddressTexts()].find(isInternetV6) ?? null,
     dialable: mesh.traversal.nat.isReached(),
     views: (latest?.observations.views ?? []).map(({ reflector, outside }) => {
       const asked = describeEndpoint(reflector)
@@ -114,6 +117,11 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
         ? null
         : Math.round(measuredAt + systemClock.now() - steadyClock.now()),
   }
+}
+
+function isInternetV6(address: string): boolean {
+  const ip = ipBytes(address)
+  return ip !== undefined && isV6(ip) && scopeOf(ip) === 'public'
 }
 
 /** What a member is called; its id where it is not known any more. */

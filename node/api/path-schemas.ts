@@ -45,6 +45,8 @@ export const NetcheckSchema = z.object({
     unknown: z.array(PathReasonSchema.extend({ part: z.string() })),
     hints: z.array(PathReasonSchema),
   }),
+  /** An address of this machine in IPv6's internet: members that have one too are met over it, whatever the NATs do. */
+  ipv6: z.string().nullable(),
   /** Whether members reach the mesh port unasked. */
   dialable: z.boolean().nullable(),
   /** Where members see this machine. */

@@ -1,5 +1,6 @@
 import type { Connection } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
+import { ADDRESSES_MAX } from '../../protocols/registry/limits.ts'
 import { byLocality } from './addresses.ts'
 import { firstToSucceed } from './attempts.ts'
 import { deadline } from './deadline.ts'
@@ -9,8 +10,6 @@ import { SharedWork } from './shared-work.ts'
 
 /** When the next address is tried beside one that has not answered (RFC 8305 §5). */
 const NEXT_ADDRESS_MS = 250
-/** Addresses of a peer that are tried. */
-const ADDRESSES_MAX = 8
 /** All of them together. */
 const RACE_MS = 5000
 

@@ -2,10 +2,8 @@ import { isIPv4, isIPv6 } from 'node:net'
 import type { Address } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { ipBytes } from '../../bootstrap/ip-bytes.ts'
+import { ADDRESSES_MAX } from '../../protocols/registry/limits.ts'
 import type { Endpoint } from '../../protocols/traversal/endpoint.ts'
-
-/** What a registration record holds (protocols/registry). */
-const ANNOUNCED_MAX = 8
 
 type Locality = 'loopback' | 'private' | 'public'
 const DIAL_ORDER: readonly Locality[] = ['private', 'public', 'loopback']
@@ -47,7 +45,7 @@ export function announcedAddresses(addresses: readonly Multiaddr[]): string[] {
   const texts = [...new Set(addresses.map((address) => address.toString().replace(/\/p2p\/[^/]+$/, '')))]
   const isFar = (text: string): boolean => localityOf(text) !== 'loopback' && !/^\/ip6\/fe[89ab]/i.test(text)
   const far = texts.filter(isFar)
-  return (far.length > 0 ? far : texts).slice(0, ANNOUNCED_MAX)
+  return (far.length > 0 ? far : texts).slice(0, ADDRESSES_MAX)
 }
 
 /** Full multiaddrs from those of a registration, which leave the peer out. */

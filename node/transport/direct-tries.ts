@@ -1,5 +1,3 @@
-import { peerIdFromString } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../../protocols/common/ports.ts'
 import {
   beginTry,
@@ -15,14 +13,23 @@ import {
 import type { TraversalCode } from '../../protocols/traversal/errors.ts'
 import { TRIED_PEERS_MAX } from '../../protocols/traversal/limits.ts'
 import { endpointOf } from './addresses.ts'
-import type { MeshNode } from './mesh-node.ts'
+import { firstToSucceed } from './attempts.ts'
 
-/** One address; its SYN is sent again after 1 and 3 s. */
-const ADDRESS_TIMEOUT_MS = 4000
+/**
+ * When the next candidate is tried beside those that have not answered: a dial and its handshake are done by then, whoever is less
+ * than 250 ms away. Firewalls swallow what is sent to an announced address of IPv6, and a punch then need not wait for that.
+ */
+const NEXT_CANDIDATE_MS = 500
+
+/** A candidate was tried for nothing; the message is the code. */
+class LedNowhere extends Error {}
 
 /** What looking for a direct way needs. */
 export interface DirectTriesInit {
-  readonly network: MeshNode
+  /** Dials an announced address, its peer id included. */
+  readonly dial: (peerId: string, address: string, signal: AbortSignal) => Promise<unknown>
+  /** Whether a direct connection to the peer stands. */
+  readonly isDirect: (peerId: string) => boolean
   /** Addresses a member announced, without its peer id. */
   readonly addressesOf: (peerId: string) => readonly string[]
   readonly own: () => OwnPlaces
@@ -62,7 +69,7 @@ export class DirectTries {
     endTry(this.#ledger, peerId, id, null, clock.now())
   }
 
-  /** Tries one candidate after another, the best first. Null when one led to a connection, otherwise why the last one did not. */
+  /** Tries all candidates, the best first. Null when one led to a connection, otherwise why the last of them did not. */
   async tryAll(peerId: string, signal: AbortSignal): Promise<TraversalCode | null> {
     const { addressesOf, own, clock } = this.#init
     this.#remember(peerId, addressesOf(peerId).join(' '))
@@ -74,20 +81,40 @@ export class DirectTries {
     const punch: Candidate = { way: 'punch', endpoint: null, relay: null }
     const { ordered, refused } = orderCandidates([...addressed.keys(), punch], own())
     noteRefused(this.#ledger, peerId, refused, clock.now())
-    let reason: TraversalCode = 'no-endpoint'
-    for (const candidate of ordered) {
+    const won = new AbortController()
+    const all = AbortSignal.any([signal, won.signal])
+    let last: TraversalCode = 'punch-cancelled'
+    const tries = ordered.map((candidate) => async () => {
+      const failure = await this.#try(peerId, candidate, addressed.get(candidate), all)
+      if (failure === null) return
+      if (candidate === ordered.at(-1)) last = failure
+      throw new LedNowhere(failure)
+    })
+    try {
+      await firstToSucceed(tries, NEXT_CANDIDATE_MS, signal)
+      return null
+    } catch (error) {
       if (signal.aborted) return 'punch-cancelled'
-      const id = beginTry(this.#ledger, peerId, candidate, clock.now())
-      const address = addressed.get(candidate)
-      const failure =
-        address === undefined
-          ? await this.#init.punch(peerId, signal)
-          : await this.#dial(peerId, address, signal)
-      endTry(this.#ledger, peerId, id, failure, clock.now())
-      if (failure === null) return null
-      reason = failure
+      if (!(error instanceof LedNowhere)) throw error
+      return last
+    } finally {
+      won.abort(new Error('another way was quicker'))
     }
-    return reason
+  }
+
+  /** Tries one, and writes down how it ended. */
+  async #try(
+    peerId: string,
+    candidate: Candidate,
+    address: string | undefined,
+    signal: AbortSignal,
+  ): Promise<TraversalCode | null> {
+    const { clock, punch } = this.#init
+    const id = beginTry(this.#ledger, peerId, candidate, clock.now())
+    const failure =
+      address === undefined ? await punch(peerId, signal) : await this.#dial(peerId, address, signal)
+    endTry(this.#ledger, peerId, id, failure, clock.now())
+    return failure
   }
 
   #remember(peerId: string, addresses: string): void {
@@ -99,22 +126,17 @@ export class DirectTries {
     }
   }
 
-  async #dial(peerId: string, address: string, parent: AbortSignal): Promise<TraversalCode | null> {
-    const signal = AbortSignal.any([parent, AbortSignal.timeout(ADDRESS_TIMEOUT_MS)])
+  async #dial(peerId: string, address: string, signal: AbortSignal): Promise<TraversalCode | null> {
     try {
-      await this.#init.network.dial(multiaddr(`${address}/p2p/${peerId}`), { signal, force: true })
+      await this.#init.dial(peerId, `${address}/p2p/${peerId}`, signal)
       return null
     } catch (error) {
-      if (this.#isDirect(peerId)) return null
+      if (signal.aborted) return 'punch-cancelled'
+      if (this.#init.isDirect(peerId)) return null
       const { code, message } = error as Error & { code?: string }
       return code === 'ECONNREFUSED' || message.includes('ECONNREFUSED')
         ? 'endpoint-refused'
         : 'endpoint-silent'
     }
-  }
-
-  #isDirect(peerId: string): boolean {
-    const open = this.#init.network.getConnections(peerIdFromString(peerId))
-    return open.some(({ direct, status }) => direct && status === 'open')
   }
 }

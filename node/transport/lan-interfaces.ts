@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { ipBytes, isLinkLocalV6, type Subnet } from '../../bootstrap/ip-bytes.ts'
 import type { Endpoint } from '../../bootstrap/lan-service.ts'
-import { LAN_LINKS_MAX } from '../../bootstrap/limits.ts'
+import { LAN_LINKS_MAX, SIGHTING_ADDRESSES_MAX } from '../../bootstrap/limits.ts'
 
 /** IFF_MULTICAST of netdevice(7). */
 const FLAG_MULTICAST = 0x1000
@@ -58,7 +58,7 @@ export function endpointOn({ addresses }: LanInterface, listening: readonly stri
     if (port !== undefined) byPort.set(port, [...(byPort.get(port) ?? []), ip])
   }
   const [first] = [...byPort].sort(([, a], [, b]) => (a[0]?.length ?? 0) - (b[0]?.length ?? 0))
-  return first === undefined ? null : { port: first[0], ips: first[1].slice(0, 4) }
+  return first === undefined ? null : { port: first[0], ips: first[1].slice(0, SIGHTING_ADDRESSES_MAX) }
 }
 
 function portAt(ip: Uint8Array, listening: readonly string[]): number | undefined {

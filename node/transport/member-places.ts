@@ -11,7 +11,8 @@ export interface MemberPlaces {
 
 /**
  * The members this node is connected to that are reached from the internet: they can relay, and some can say from where they
- * see this node (`reflectorPlaces`). `announcedBy`: the multiaddrs a member announces.
+ * see this node (`reflectorPlaces`). `announcedBy`: the multiaddrs at
+ * which a member says it is reached.
  */
 export function memberPlaces(
   muxes: Pick<MuxRegistry, 'list'>,

@@ -9,6 +9,7 @@ import {
 } from '../../protocols/traversal/classify.ts'
 import { sameIp, type Endpoint } from '../../protocols/traversal/endpoint.ts'
 import { DIALLED_PORT_MIN, PUNCH_NONCE_BYTES } from '../../protocols/traversal/limits.ts'
+import type { ReflectorPlace } from '../../protocols/traversal/public-places.ts'
 import { encodeRawOpening, REFLECT_KIND } from '../../protocols/traversal/reflect-wire.ts'
 import { FreshPort } from './fresh-port.ts'
 import { HAIRPIN_MS, NETCHECK_MS, VIEWS_MS } from './limits.ts'
@@ -19,7 +20,6 @@ import {
   differentAddresses,
   reflect,
   type AskReflector,
-  type ReflectorPlace,
   type Tickets,
 } from './reflecting.ts'
 import { ipText, localEndpoint, remoteEndpoint } from './socket-endpoint.ts'

@@ -30,8 +30,10 @@ export interface PunchServiceInit {
   readonly vouchedOf: (peerId: string) => readonly Uint8Array[] | null
   readonly standing: () => PartialStanding | null
   readonly standingOf: (peerId: string) => PartialStanding | null
-  /** From where others see a port; rejects when nobody says it. */
-  readonly reflect: (port: FreshPort, signal: AbortSignal) => Promise<readonly Endpoint[]>
+  /** Whether this node and the peer have addresses of IPv6's internet. */
+  readonly hasV6: (peerId: string) => boolean
+  /** From where a peer sees a port; rejects when nobody says it. */
+  readonly reflect: (peerId: string, port: FreshPort, signal: AbortSignal) => Promise<readonly Endpoint[]>
   /** Takes over a direct connection; the initiator of the exchange dials in what follows. Called at once, or nobody hears its end. */
   readonly made: (peerId: string, socket: Socket, role: PunchRole, remote: Endpoint) => void
   /** One that no correction sets back. */
@@ -186,7 +188,7 @@ export class PunchService {
     streams: PunchStreams,
     opened: Promise<void>,
   ): Promise<Punched> {
-    const { reflect, clock, timers, random, emit, made } = this.#init
+    const { clock, timers, random, emit, made } = this.#init
     const signal = AbortSignal.any([parent, this.#stopped.signal])
     try {
       await opened
@@ -195,6 +197,7 @@ export class PunchService {
       return this.#ended(peerId, { path: 'relay', reason: 'exchange-lost', text })
     }
     const options = this.#options(peerId, nonce)
+    const reflect = this.#init.reflect.bind(null, peerId)
     const run = { options, offer, exchange: streams, reflect, clock, timers, random, emit, signal }
     const punched = await runPunch(run)
     if (punched.path === 'direct') made(peerId, punched.socket, punched.role, punched.remote)
@@ -203,13 +206,14 @@ export class PunchService {
   }
 
   #options(peerId: string, nonce: Uint8Array): PunchOptions {
-    const { selfId, standing, standingOf, vouchedOf } = this.#init
+    const { selfId, standing, standingOf, hasV6, vouchedOf } = this.#init
     return {
       ownId: selfId,
       peerId,
       nonce,
       standing: standing(),
       peerStanding: standingOf(peerId),
+      hasV6: hasV6(peerId),
       vouched: vouchedOf(peerId),
     }
   }

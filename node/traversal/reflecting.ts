@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { ipKey, type Endpoint } from '../../protocols/traversal/endpoint.ts'
+import type { ReflectorPlace } from '../../protocols/traversal/public-places.ts'
 import type { View } from '../../protocols/traversal/classify.ts'
 import { MalformedError } from '../../protocols/common/errors.ts'
 import type { Timers } from '../../protocols/common/ports.ts'
@@ -17,12 +18,6 @@ import type { FreshPort } from './fresh-port.ts'
 
 /** Asks a member over a secured connection and gives its answer. Rejects when it is not reached or `signal` aborts. */
 export type AskReflector = (peer: string, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
-
-/** A member that is reached from the internet, and where its mesh port is. */
-export interface ReflectorPlace {
-  readonly peer: string
-  readonly endpoint: Endpoint
-}
 
 /** Asked for one punch: the relay, and another in case it lies or is away. */
 const PLACES_MAX = 2

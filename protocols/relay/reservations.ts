@@ -98,8 +98,11 @@ function look(
     if (!isNeeded || now >= relay.retryAt) state.relays.delete(id)
   }
   if (!isNeeded) return effects
+  // One that is held and no candidate any more is silent, or says by now that nobody reaches it either: any other is better.
   const score = (id: string): number =>
-    (present.get(id)?.rttMs ?? UNMEASURED_RTT_MS) * (1 + (state.relays.get(id)?.circuits ?? 0) / 100)
+    present.has(id)
+      ? (present.get(id)?.rttMs ?? UNMEASURED_RTT_MS) * (1 + (state.relays.get(id)?.circuits ?? 0) / 100)
+      : Number.POSITIVE_INFINITY
   const engaged = [...state.relays].filter(([, { phase }]) => phase !== 'idle').map(([id]) => id)
   const free = [...present.keys()]
     .filter((id) => {

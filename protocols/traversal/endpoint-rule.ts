@@ -1,5 +1,5 @@
 import type { TraversalCode } from './errors.ts'
-import { endpointKey, ipKey, sameEndpoint, sameIp, scopeOf, type Endpoint } from './endpoint.ts'
+import { endpointKey, ipKey, isSamePlace, sameEndpoint, scopeOf, type Endpoint } from './endpoint.ts'
 import { DIALLED_ADDRESSES_MAX, DIALLED_PORT_MIN, ENDPOINTS_MAX } from './limits.ts'
 
 /** Codes of endpoints that are not dialled. */
@@ -16,8 +16,9 @@ export interface EndpointChoice {
 
 /**
  * Whoever names endpoints may name a victim's. So only public ones are dialled, on ports where no service of the system is,
- * at no more than `DIALLED_ADDRESSES_MAX` addresses; and where the mesh itself has seen the node (`vouched`, by its relay or by
- * a reflector), at these addresses only. `own`: endpoints of this node.
+ * at no more than `DIALLED_ADDRESSES_MAX` addresses; and where it is known where the node is (`vouched`: its relay has seen it
+ * there, or it is dialled there anyway since it announces an address of IPv6), at these places only. `own`: endpoints of this
+ * node.
  */
 export function chooseEndpoints(
   endpoints: readonly Endpoint[],
@@ -48,5 +49,5 @@ function codeOf(
   if (scopeOf(endpoint.ip) !== 'public') return 'address-not-public'
   if (own.some((each) => sameEndpoint(each, endpoint))) return 'address-own'
   if (endpoint.port < DIALLED_PORT_MIN) return 'port-reserved'
-  return vouched === null || vouched.some((ip) => sameIp(ip, endpoint.ip)) ? null : 'address-not-vouched'
+  return vouched === null || vouched.some((ip) => isSamePlace(ip, endpoint.ip)) ? null : 'address-not-vouched'
 }

@@ -82,6 +82,19 @@ export function sameIp(one: Uint8Array, other: Uint8Array): boolean {
   return compareBytes(plainIp(one), plainIp(other)) === 0
 }
 
+/** Whether it is an address of IPv6, and not one of IPv4 inside it. */
+export function isV6(ip: Uint8Array): boolean {
+  return plainIp(ip).length === 16
+}
+
+/** Whether two addresses are of one host or household: the same one in IPv4, the same /64 in IPv6, where hosts have several. */
+export function isSamePlace(one: Uint8Array, other: Uint8Array): boolean {
+  const [own, its] = [plainIp(one), plainIp(other)]
+  return own.length === 16 && its.length === 16
+    ? equalBytes(own.subarray(0, 8), its.subarray(0, 8))
+    : sameIp(own, its)
+}
+
 /** Whether two endpoints are the same. */
 export function sameEndpoint(one: Endpoint, other: Endpoint): boolean {
   return one.port === other.port && sameIp(one.ip, other.ip)

@@ -1,4 +1,4 @@
-import { endpointKey, sameIp, scopeOf, type Endpoint } from './endpoint.ts'
+import { endpointKey, isV6, sameIp, scopeOf, type Endpoint } from './endpoint.ts'
 
 /** A connection to a member, as far as it shows where that is. */
 export interface MetAt {
@@ -54,7 +54,33 @@ export function publicPlaces(connections: readonly MetAt[], announced: readonly 
   })
 }
 
-/** Those places where the member is asked from where it sees this node, the ones this node dialled first. */
-export function reflectorPlaces(places: readonly PublicPlace[]): PublicPlace[] {
-  return places.filter(({ known }) => known !== 'announced')
+/** A member that is asked from where it sees this node, and where its mesh port is. */
+export interface ReflectorPlace {
+  readonly peer: string
+  readonly endpoint: Endpoint
+}
+
+/** Of a member whose round trip was not measured: behind all that are near. */
+const RTT_UNKNOWN_MS = 1000
+
+/**
+ * Whom to ask from where this node is seen, the best first: at a place this node dialled, for it knows the member to be there, or
+ * meets it, then the nearest. Over one family only, IPv4 where somebody is asked over it: what a NAT does to IPv4 would otherwise
+ * be compared with IPv6, where nothing translates.
+ */
+export function reflectorsAmong(
+  members: readonly { readonly peerId: string; readonly places: readonly PublicPlace[] }[],
+  rttOf: (peerId: string) => number | null,
+): ReflectorPlace[] {
+  const asked = members.flatMap(({ peerId, places }) =>
+    places.flatMap(({ endpoint, known }) =>
+      known === 'announced' ? [] : [{ peer: peerId, endpoint, known }],
+    ),
+  )
+  const v4 = asked.filter(({ endpoint }) => !isV6(endpoint.ip))
+  const rttMs = ({ peer }: ReflectorPlace): number => rttOf(peer) ?? RTT_UNKNOWN_MS
+  const isOther = ({ known }: (typeof asked)[number]): number => (known === 'dialled' ? 0 : 1)
+  return (v4.length > 0 ? v4 : asked)
+    .toSorted((a, b) => isOther(a) - isOther(b) || rttMs(a) - rttMs(b))
+    .map(({ peer, endpoint }) => ({ peer, endpoint }))
 }

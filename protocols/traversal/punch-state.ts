@@ -1,4 +1,5 @@
 import type { Endpoint } from './endpoint.ts'
+import type { TraversalCode } from './errors.ts'
 import { ATTEMPT_MS, REFLECT_MS } from './limits.ts'
 import type { PartialStanding } from './nat.ts'
 import type { PunchEffect, PunchRole, SocketId } from './punch-events.ts'
@@ -13,7 +14,9 @@ export interface PunchOptions {
   readonly standing: PartialStanding | null
   /** As far as it is known before the exchange. */
   readonly peerStanding: PartialStanding | null
-  /** Addresses at which the mesh has seen the other node; null when nobody can say. */
+  /** Both nodes have an address of IPv6's internet: where no two NATs meet over IPv4, firewalls over IPv6 do. */
+  readonly hasV6: boolean
+  /** Addresses where the other node is known to be, see `chooseEndpoints`; null when nobody can say. */
   readonly vouched: readonly Uint8Array[] | null
 }
 
@@ -32,6 +35,9 @@ interface PunchSocket {
   isNominated: boolean
 }
 
+/** Codes of what physics forbids. */
+export type ImpossibleCode = Extract<TraversalCode, 'port-unknown' | 'both-ports-unknown'>
+
 /** One attempt. Owned by the machine: only `step` changes it. Times in ms. */
 export interface PunchState {
   readonly options: PunchOptions
@@ -43,6 +49,8 @@ export interface PunchState {
   phaseUntil: number
   /** When the OFFER was sent or arrived. */
   offeredAt: number
+  /** Why the NATs of the two allow no direct way over IPv4; null where they may. */
+  impossible: ImpossibleCode | null
   own: readonly Endpoint[]
   /** Named in the other side's half. */
   named: readonly Endpoint[]
@@ -68,6 +76,7 @@ export function emptyPunch(options: PunchOptions, role: PunchRole, now: number):
     deadline: now + ATTEMPT_MS,
     phaseUntil: now + REFLECT_MS,
     offeredAt: now,
+    impossible: null,
     own: [],
     named: [],
     targets: [],

@@ -1,7 +1,7 @@
 import { equalBytes } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import { chooseEndpoints } from './endpoint-rule.ts'
-import { isEndpoint, plainEndpoint, type Endpoint } from './endpoint.ts'
+import { isEndpoint, isV6, plainEndpoint, type Endpoint } from './endpoint.ts'
 import type { TraversalCode } from './errors.ts'
 import { certainPath } from './expected-path.ts'
 import {
@@ -25,7 +25,13 @@ import {
   readNomination,
   report,
 } from './punch-sockets.ts'
-import { emptyPunch, type PunchOptions, type PunchStart, type PunchState } from './punch-state.ts'
+import {
+  emptyPunch,
+  type ImpossibleCode,
+  type PunchOptions,
+  type PunchStart,
+  type PunchState,
+} from './punch-state.ts'
 import {
   encodeNomination,
   PUNCH_KIND,
@@ -35,14 +41,15 @@ import {
   type PunchMessage,
 } from './wire.ts'
 
+const NOT_TRIED = 'Not tried: it cannot work'
+
 /** Begins an attempt as initiator. Where physics allows none, it has ended with these effects. */
 export function startPunch(options: PunchOptions, now: number): PunchStart {
   const state = emptyPunch(options, 'initiator', now)
-  const impossible = impossibleCode(options.standing, options.peerStanding)
-  return [
-    state,
-    impossible === null ? [{ type: 'reflect' }] : fail(state, impossible, 'Not tried: it cannot work', false),
-  ]
+  state.impossible = impossibleCode(options.standing, options.peerStanding)
+  if (state.impossible !== null && !options.hasV6)
+    return [state, fail(state, state.impossible, NOT_TRIED, false)]
+  return [state, [{ type: 'reflect' }]]
 }
 
 /** Begins an attempt as responder to an OFFER that `admitOffer` let in. */
@@ -118,6 +125,9 @@ function onReflected(state: PunchState, endpoints: readonly Endpoint[], now: num
   const own = endpoints.map(plainEndpoint).filter(isEndpoint)
   if (own.length === 0) return fail(state, 'reflector-unreachable', 'No reflector named an endpoint')
   state.own = own.slice(0, ENDPOINTS_MAX)
+  // The address that would have made it possible is gone.
+  if (state.impossible !== null && !own.some(({ ip }) => isV6(ip)))
+    return fail(state, state.impossible, NOT_TRIED)
   return state.role === 'initiator' ? sendOffer(state, now) : sendAnswer(state, now)
 }
 
@@ -185,12 +195,15 @@ function takeOffer(state: PunchState, offer: Offer, now: number): PunchEffect[] 
 }
 
 function takeHalf(state: PunchState, { endpoints, standing }: Offer | Answer): PunchEffect[] | null {
-  const impossible = impossibleCode(state.options.standing, standing)
-  if (impossible !== null) return fail(state, impossible, 'Not tried: it cannot work')
-  const { dialled, refused } = chooseEndpoints(endpoints, state.own, state.options.vouched)
-  if (dialled.length === 0)
+  const { hasV6, vouched } = state.options
+  state.impossible = impossibleCode(state.options.standing, standing)
+  const { dialled, refused } = chooseEndpoints(endpoints, state.own, vouched)
+  const meetsOverV6 = hasV6 && (state.own.length === 0 || state.own.some(({ ip }) => isV6(ip)))
+  const named = state.impossible === null ? dialled : dialled.filter(({ ip }) => meetsOverV6 && isV6(ip))
+  if (named.length === 0 && state.impossible !== null) return fail(state, state.impossible, NOT_TRIED)
+  if (named.length === 0)
     return fail(state, 'no-endpoint', refused[0] === undefined ? 'None named' : `First: ${refused[0].code}`)
-  state.named = dialled
+  state.named = named
   return null
 }
 
@@ -274,10 +287,7 @@ function enter(state: PunchState, phase: PunchState['phase'], until: number): vo
 }
 
 /** Why physics allows no direct way between two nodes, as far as it is known how they stand; null where it may. */
-function impossibleCode(
-  own: PartialStanding | null,
-  peer: PartialStanding | null,
-): Extract<TraversalCode, 'port-unknown' | 'both-ports-unknown'> | null {
+function impossibleCode(own: PartialStanding | null, peer: PartialStanding | null): ImpossibleCode | null {
   const certain = certainPath(own, peer)
   if (certain?.path !== 'relay') return null
   return certain.reason === 'both-ports-unknown' ? certain.reason : 'port-unknown'

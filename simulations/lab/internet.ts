@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import type { Lab } from './lab.ts'
-import { planSite, publicAddress, type SitePlan, type SiteSpec } from './site.ts'
+import { planSite, publicAddress, publicAddressV6, type SitePlan, type SiteSpec } from './site.ts'
 import { WanLink } from './wan-link.ts'
 import type { PathCounts, PathSettings } from './wan.ts'
 
@@ -9,7 +9,11 @@ const NFT = '/usr/sbin/nft'
 /** The kernel's default may be bbr, under which a lossy path looks far too good; reno is the one every namespace may choose. */
 const SETTINGS = ['net.ipv4.tcp_congestion_control=reno']
 /** Frames between two machines of one home do not pass its NAT. */
-const ROUTER_SETTINGS = ['net.ipv4.ip_forward=1', 'net.bridge.bridge-nf-call-iptables=0']
+const ROUTER_SETTINGS = [
+  'net.ipv4.ip_forward=1',
+  'net.ipv6.conf.all.forwarding=1',
+  'net.bridge.bridge-nf-call-iptables=0',
+]
 
 /** How the internet is made. */
 export interface InternetOptions {
@@ -80,6 +84,11 @@ export class Internet {
   /** The site's address on the internet. */
   address(site: string): string {
     return publicAddress(this.#site(site).number)
+  }
+
+  /** The address of an open site, or of a home's router, in IPv6. */
+  addressV6(site: string): string {
+    return publicAddressV6(this.#site(site).number)
   }
 
   /** Changes the path from one site to another, one way only. */

@@ -4,10 +4,11 @@ import { connect, createServer, type Socket } from 'node:net'
 import { netcheck, type Netcheck } from '../../node/traversal/netcheck.ts'
 import { runPunch, type PunchExchange, type Punched } from '../../node/traversal/punch-driver.ts'
 import { RawOpenings, refuseTicket } from '../../node/traversal/raw-openings.ts'
-import { reflectFrom, type ReflectorPlace } from '../../node/traversal/reflecting.ts'
+import { reflectFrom } from '../../node/traversal/reflecting.ts'
 import { ipBytes } from '../../bootstrap/ip-bytes.ts'
 import { steadyClock, systemRandom, systemTimers } from '../../node/system-ports.ts'
 import { fromHex, toHex } from '../../protocols/common/bytes.ts'
+import type { ReflectorPlace } from '../../protocols/traversal/public-places.ts'
 import type { PathStanding } from '../../protocols/traversal/nat.ts'
 import { punchFormat, type Offer } from '../../protocols/traversal/wire.ts'
 import { JsonLines } from './json-lines.ts'
@@ -179,6 +180,7 @@ class PunchEnd {
         nonce,
         standing: isKnown ? this.#standing : null,
         peerStanding: null,
+        hasV6: false,
         vouched: null,
       },
       offer,

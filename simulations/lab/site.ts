@@ -14,6 +14,8 @@ export interface SiteSpec {
   readonly kind: SiteKind
   /** Machines behind the router, 1 to `HOSTS_MAX`; `open` has one. */
   readonly hosts?: number
+  /** Machines have addresses of the internet's IPv6 too; a home's router lets in answers only (RFC 6092), as routers at home do. */
+  readonly ipv6?: boolean
 }
 
 /** A machine of a site and what is done in its namespace to set it up. */
@@ -48,27 +50,48 @@ const HOSTS_MAX = 8
 /** Every home has the same network, as homes do: an address of one means another machine in the next. */
 const HOME = '192.168.1'
 const CARRIER = '100.64.0'
+/** Nothing is translated; what nobody inside began is dropped. */
+const FIREWALL_V6 = `table ip6 filter {
+  chain input { type filter hook input priority filter;
+    iifname "wan" ct state new drop
+  }
+  chain forward { type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    iifname "lan" accept
+  }
+}
+`
 
 /** The address a site has on the internet; it owns the whole `11.0.<number>.0/24`. */
 export function publicAddress(number: number): string {
   return `11.0.${number}.1`
 }
 
+/** The address of a site's machine in IPv6: the router or only host has the first, hosts behind a router follow. */
+export function publicAddressV6(number: number, host = 1): string {
+  return `2a11:0:0:${number.toString(16)}::${host.toString(16)}`
+}
+
 /** Machines, cables and rules of the site with this number. */
-export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): SitePlan {
+export function planSite({ name, kind, hosts = 1, ipv6 = false }: SiteSpec, number: number): SitePlan {
   if (hosts < 1 || hosts > (kind === 'open' ? 1 : HOSTS_MAX))
     throw new Error(`site "${name}" with ${hosts} machines`)
   const wan = publicAddress(number)
   const online = [`addr add ${wan}/32 dev wan`, 'link set wan up', 'route add default dev wan']
-  if (kind === 'open')
+  if (kind === 'open') {
+    const ip = ipv6
+      ? [...online, `addr add ${publicAddressV6(number)}/128 dev wan nodad`, 'route add ::/0 dev wan']
+      : online
     return {
       edge: name,
       router: name,
       hosts: [name],
-      machines: [{ name, ip: online, rules: null }],
+      machines: [{ name, ip, rules: null }],
       cables: [],
     }
+  }
   if (kind === 'cgnat' || kind === 'upnp-behind-carrier') {
+    if (ipv6) throw new Error(`site "${name}": no carrier of the lab has IPv6`)
     const carrier = planHome(`${name}-carrier`, [`${name}-router`], CARRIER, online, wan, 'port-restricted')
     const home = planHome(
       `${name}-router`,
@@ -94,7 +117,17 @@ export function planSite({ name, kind, hosts = 1 }: SiteSpec, number: number): S
   }
   // A mere firewall does not translate: its hosts have addresses of the internet.
   const network = kind === 'firewall' ? `11.0.${number}` : HOME
-  return planHome(`${name}-router`, hostNames(name, hosts), network, online, wan, kind)
+  const home = planHome(`${name}-router`, hostNames(name, hosts), network, online, wan, kind)
+  return ipv6
+    ? { ...home, machines: home.machines.map((machine, i) => withV6(machine, number, i + 1)) }
+    : home
+}
+
+/** A machine of a home with IPv6 too: the router, or a host. */
+function withV6({ name, ip, rules }: Machine, number: number, host: number): Machine {
+  const address = `addr add ${publicAddressV6(number, host)}/64 dev ${rules === null ? 'eth0' : 'lan'} nodad`
+  const route = `route add ::/0 ${rules === null ? `via ${publicAddressV6(number)}` : 'dev wan'}`
+  return { name, ip: [...ip, address, route], rules: rules === null ? null : rules + FIREWALL_V6 }
 }
 
 function hostNames(name: string, count: number): string[] {

@@ -52,7 +52,8 @@ interface Path {
 }
 
 /**
- * The lab's internet without its devices: gets packets, decides by a seed which arrive and when. Site `n` has all of `11.0.n.0/24`.
+ * The lab's internet without its devices: gets packets, decides by a seed which arrive and when. Site `n` has all of `11.0.n.0/24`
+ * and `2a11:0:0:n::/64`.
  * Time in ms with fractions, given by the caller.
  */
 export class Wan {
@@ -140,9 +141,15 @@ export class Wan {
   }
 }
 
-/** Number of the site an IPv4 packet goes to; null for what is not of the lab's internet. */
+/** What a destination in IPv6 begins with; the site's number follows. */
+const NETWORK_V6 = [0x2a, 0x11, 0, 0, 0, 0, 0] as const
+
+/** Number of the site a packet goes to; null for what is not of the lab's internet. */
 function siteOf(packet: Uint8Array): number | null {
   const at = OFFLOAD_HEAD_BYTES
-  const isV4 = packet.length >= at + 20 && (packet[at] as number) >> 4 === 4
-  return isV4 && packet[at + 16] === 11 && packet[at + 17] === 0 ? (packet[at + 18] as number) : null
+  const version = packet.length >= at + 20 ? (packet[at] as number) >> 4 : 0
+  if (version === 4)
+    return packet[at + 16] === 11 && packet[at + 17] === 0 ? (packet[at + 18] as number) : null
+  const isKnown = version === 6 && NETWORK_V6.every((byte, i) => packet[at + 24 + i] === byte)
+  return isKnown ? (packet[at + 24 + NETWORK_V6.length] ?? null) : null
 }

@@ -8,6 +8,7 @@ import {
   natName,
   natParts,
   punchWords,
+  v6Words,
   reachWords,
   unknownWhole,
 } from '../../ui/src/models/nat-words.ts'
@@ -197,6 +198,12 @@ test('what a NAT does has the name people search for, and says who can be met di
     t.regex(punchWords({ ...REPORT, nat }), words)
     t.is(punchWords({ ...REPORT, nat, dialable: true }), 'Every peer can connect directly.')
   }
+})
+
+test('an address in IPv6 is shown, with what it is good for where that matters', (t) => {
+  t.regex(v6Words(REPORT), /^2003:e8:9f0b::7: peers that have it too are met directly/)
+  t.is(v6Words({ ...REPORT, dialable: true }), '2003:e8:9f0b::7')
+  t.is(v6Words({ ...REPORT, ipv6: null }), 'no address of the internet')
 })
 
 test('each part of a NAT is its value with its meaning, or the reason why it is not known', (t) => {

@@ -33,6 +33,7 @@ export function netcheckText(report: NetcheckReport, now: number): string {
     `filtering  ${nat.filtering ?? unknown('filtering')}`,
     `keeps port ${yesNo(nat.keepsPort, 'keepsPort')}`,
     `hairpins   ${yesNo(nat.hairpins, 'hairpins')}`,
+    `IPv6       ${report.ipv6 === null ? 'no address of the internet' : `${report.ipv6}: members that have it too are met directly, whatever the NATs do`}`,
     `mapped     ${mappingText(portMapping, report.dialable !== true, now)}`,
     `relays     ${report.needsRelays ? `needed, ${relays.filter(({ held }) => held).length} held` : 'not needed'}`,
     ...(carries === null

@@ -10,6 +10,8 @@ test('the text of a check says when it was measured, and each thing once', (t) =
   t.regex(text, /^nat {8}port-restricted$/m)
   t.regex(text, /^hairpins {3}not known: Nobody has tried yet\.$/m)
   t.regex(text, /^mapped {5}no: No router answered .* Switch one of them on/m)
+  t.regex(text, /^IPv6 {7}2003:e8:9f0b::7: members that have it too are met directly/m)
+  t.regex(netcheckText({ ...report, ipv6: null }, now), /^IPv6 {7}no address of the internet$/m)
   t.is(text.match(/said nothing/g)?.length, 1)
   const reached = netcheckText({ ...report, dialable: true, measuredAt: null }, now)
   t.regex(reached, /^measured {3}not yet: no other member could be asked$/m)

@@ -576,6 +576,7 @@ function behindNat(): NetcheckReport {
         },
       ],
     },
+    ipv6: '2003:e8:9f0b::7',
     dialable: false,
     views: [
       { peer: PEER_IDS[0]!, name: 'attic', asked: '52.0.0.9:4701', seen: '52.0.0.7:40001' },

@@ -1,11 +1,9 @@
 import { createServer, type AddressInfo } from 'node:net'
 import test from 'ava'
 import { AddressRace } from '../../../node/transport/address-race.ts'
+import { ADDRESSES_MAX } from '../../../protocols/registry/limits.ts'
 import { side } from '../../protocols/secure-channel/mesh.ts'
 import { meshNode } from './mesh.ts'
-
-/** Addresses of a peer that are tried, as many as a registration holds. */
-const TRIED = 8
 
 /** A port of this machine nobody listens on. */
 async function closedPort(): Promise<number> {
@@ -21,11 +19,11 @@ test('a peer that names more addresses than are tried is found among the first o
   const id = other.peerId.toString()
   const good = other.getMultiaddrs()[0]?.toString() ?? ''
   const closed: string[] = []
-  for (let i = 0; i < TRIED; i++) closed.push(`/ip4/127.0.0.1/tcp/${await closedPort()}/p2p/${id}`)
+  for (let i = 0; i < ADDRESSES_MAX; i++) closed.push(`/ip4/127.0.0.1/tcp/${await closedPort()}/p2p/${id}`)
   const race = new AddressRace(one)
   const signal = AbortSignal.timeout(10_000)
   const error = await t.throwsAsync(race.dial(id, [...closed, good], signal))
-  t.is((error as AggregateError).errors.length, TRIED)
+  t.is((error as AggregateError).errors.length, ADDRESSES_MAX)
   t.is(one.getConnections().length, 0)
   const made = await race.dial(id, [...closed.slice(1), good], signal)
   t.is(made.remotePeer.toString(), id)

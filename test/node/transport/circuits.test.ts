@@ -8,6 +8,7 @@ import { keyFromPeerId } from '../../../protocols/common/peer-id.ts'
 import type { Clock, EventInput, Timers } from '../../../protocols/common/ports.ts'
 import type { ByteChannel } from '../../../protocols/mux/channel.ts'
 import type { RelayError } from '../../../protocols/relay/errors.ts'
+import { RELAYS_TRIED_MAX } from '../../../protocols/relay/limits.ts'
 import { incomingFormat } from '../../../protocols/relay/wire.ts'
 import { RelayService } from '../../../protocols/relay/service.ts'
 import { steadyClock, systemRandom, systemTimers } from '../../../node/system-ports.ts'
@@ -177,6 +178,17 @@ test('of several relays a dead one and one that refuses cost little', async (t) 
   t.true(performance.now() - started < 1500)
   const error = await t.throwsAsync<RelayError>(a.circuits.dial(b.id, [refusing.id], signal()))
   t.is(error?.code, 'relay-off')
+})
+
+test('of many relays only the first few are tried', async (t) => {
+  const [a, good, b] = [await member(t), await member(t), await member(t)]
+  const refusing: string[] = []
+  while (refusing.length < RELAYS_TRIED_MAX) refusing.push((await member(t, { isRelay: false })).id)
+  await direct(b.node, good.node)
+  const error = await t.throwsAsync<RelayError>(a.circuits.dial(b.id, [...refusing, good.id], signal()))
+  t.is(error?.code, 'relay-off')
+  await a.circuits.dial(b.id, [...refusing.slice(1), good.id], signal())
+  t.is(a.node.muxes.list(b.id)[0]?.via, good.id)
 })
 
 test('a relay cannot pass itself off as the target, nor another member', async (t) => {

@@ -60,6 +60,7 @@ async function peer(wire: Wire, id: string, change: Partial<PunchServiceInit> = 
     network: wire.network(id),
     meshId: MESH,
     selfId: id,
+    hasV6: () => false,
     openStream: (to, protocol) => wire.open(id, to, protocol),
     isMember: () => true,
     vouchedOf: () => null,

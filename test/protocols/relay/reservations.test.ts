@@ -80,6 +80,14 @@ test('a much better relay takes over from the worst: it is reserved first, and n
   t.deepEqual(look(state, [middle, far, near, nearer], 1000 + REPLACE_INTERVAL_MS), ['reserve nearer'])
 })
 
+test('a relay that is no candidate any more gives way to any other, and stays where there is none', (t) => {
+  const state = createReservations()
+  look(state, [near, middle], 0)
+  t.deepEqual(look(state, [middle], 1000), [])
+  t.deepEqual(look(state, [middle, far], 2000), ['reserve far'])
+  t.deepEqual(look(state, [middle, far], 3000), ['release near'])
+})
+
 test('a relay somewhat better, or better by a few milliseconds, changes nothing', (t) => {
   const state = createReservations()
   look(state, [middle, far], 0)

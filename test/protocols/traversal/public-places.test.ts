@@ -1,6 +1,11 @@
 import test from 'ava'
 import { describeEndpoint, type Endpoint } from '../../../protocols/traversal/endpoint.ts'
-import { publicPlaces, reflectorPlaces, type MetAt } from '../../../protocols/traversal/public-places.ts'
+import {
+  publicPlaces,
+  reflectorsAmong,
+  type MetAt,
+  type PublicPlace,
+} from '../../../protocols/traversal/public-places.ts'
 
 const at = (ip: readonly number[], port: number): Endpoint => ({ ip: Uint8Array.from(ip), port })
 const SERVER = at([5, 6, 7, 8], 4701)
@@ -129,8 +134,33 @@ for (const [title, connections, announced, places, reflectors] of TABLE) {
       places,
     )
     t.deepEqual(
-      reflectorPlaces(found).map(({ endpoint }) => describeEndpoint(endpoint)),
+      reflectorsAmong([{ peerId: 'p', places: found }], () => null).map(({ endpoint }) =>
+        describeEndpoint(endpoint),
+      ),
       reflectors,
     )
   })
 }
+
+test('those that were dialled are asked first, then the nearest; over IPv4 where somebody is asked over it', (t) => {
+  const v6 = { ip: Uint8Array.of(0x20, 3, 0, 0xe8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), port: 4701 }
+  const at = (peerId: string, known: PublicPlace['known'], endpoint = SERVER) => ({
+    peerId,
+    places: [{ endpoint, known }],
+  })
+  const rtts: Readonly<Record<string, number>> = { near: 5, far: 90, slow: 20_000, six: 1 }
+  const asked = (...members: Parameters<typeof reflectorsAmong>[0]): string[] =>
+    reflectorsAmong(members, (peer) => rtts[peer] ?? null).map(({ peer }) => peer)
+  t.deepEqual(
+    asked(
+      at('far', 'met'),
+      at('unmeasured', 'met'),
+      at('slow', 'dialled'),
+      at('near', 'met'),
+      at('said', 'announced'),
+    ),
+    ['slow', 'near', 'far', 'unmeasured'],
+  )
+  t.deepEqual(asked(at('six', 'dialled', v6), at('far', 'met')), ['far'])
+  t.deepEqual(asked(at('six', 'dialled', v6), at('said', 'announced')), ['six'])
+})

@@ -71,6 +71,7 @@ function meet(
       nonce: Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256)),
       standing: isKnown ? standing : null,
       peerStanding: null,
+      hasV6: false,
       vouched: null,
     }
     return new ModelPeer(net, host, REFLECTOR, options, random)

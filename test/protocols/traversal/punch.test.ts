@@ -6,6 +6,8 @@ import {
   ACCEPTED_MAX,
   ATTEMPT_MS,
   CONNECTS_MAX,
+  DIALLED_ADDRESSES_MAX,
+  ENDPOINTS_MAX,
   NONCES_MAX,
   OFFERING_PEERS_MAX,
   OFFERS_MAX,
@@ -13,10 +15,11 @@ import {
   REPORTS_MAX,
 } from '../../../protocols/traversal/limits.ts'
 import { admitOffer, createOfferGate } from '../../../protocols/traversal/offer-gate.ts'
-import { answerPunch, startPunch, step } from '../../../protocols/traversal/punch.ts'
-import type { PunchEffect, PunchEvent, PunchOutcome } from '../../../protocols/traversal/punch-events.ts'
-import { nextWakeAt, type PunchOptions, type PunchState } from '../../../protocols/traversal/punch-state.ts'
+import { answerPunch, startPunch } from '../../../protocols/traversal/punch.ts'
+import type { PunchEvent } from '../../../protocols/traversal/punch-events.ts'
+import { nextWakeAt, type PunchOptions } from '../../../protocols/traversal/punch-state.ts'
 import { encodeNomination, punchFormat, type PunchMessage } from '../../../protocols/traversal/wire.ts'
+import { PunchDriver } from './punch-driver.ts'
 
 const at = (port: number, ...ip: number[]): Endpoint => ({ ip: Uint8Array.from(ip), port })
 const OWN = at(41_000, 52, 0, 0, 1)
@@ -30,6 +33,7 @@ const OPTIONS: PunchOptions = {
   nonce: NONCE,
   standing: null,
   peerStanding: null,
+  hasV6: false,
   vouched: null,
 }
 const SYMMETRIC = {
@@ -42,65 +46,11 @@ const frame = (message: PunchMessage): PunchEvent => ({ type: 'frame', bytes: pu
 const answer = frame({ kind: 2, nonce: NONCE, readyMs: 20, ...half })
 const reflected: PunchEvent = { type: 'reflected', endpoints: [OWN] }
 
-/** Drives one machine and watches what it leaves open. */
-class Driver {
-  now = 0
-  readonly effects: PunchEffect[] = []
-  readonly open = new Set<string>()
-  readonly state: PunchState
-
-  constructor([state, effects]: readonly [PunchState, PunchEffect[]]) {
-    this.state = state
-    this.#note(effects)
-  }
-
-  get outcome(): PunchOutcome | undefined {
-    return this.effects.find((effect) => effect.type === 'done')?.outcome
-  }
-
-  of<T extends PunchEffect['type']>(type: T): Extract<PunchEffect, { type: T }>[] {
-    return this.effects.filter((effect): effect is Extract<PunchEffect, { type: T }> => effect.type === type)
-  }
-
-  sent(): PunchMessage[] {
-    return this.of('send').map(({ bytes }) => punchFormat.decode(bytes))
-  }
-
-  tell(event: PunchEvent, random = 0.5): this {
-    if (event.type === 'accepted') this.open.add(event.socket)
-    if (event.type === 'closed' || event.type === 'connect-failed') this.open.delete(event.socket)
-    this.#note(step(this.state, event, this.now, () => random))
-    return this
-  }
-
-  /** Lets time pass, with a wake at each time that is asked for. */
-  pass(ms: number): this {
-    const until = this.now + ms
-    for (let wakes = 0; ; wakes++) {
-      const wakeAt = nextWakeAt(this.state)
-      if (wakeAt === null || wakeAt > until) break
-      if (wakes > 10_000) throw new Error('wakes for ever')
-      this.now = Math.max(this.now, wakeAt)
-      this.tell({ type: 'wake' })
-    }
-    this.now = until
-    return this
-  }
-
-  #note(effects: readonly PunchEffect[]): void {
-    for (const effect of effects) {
-      if (effect.type === 'connect') this.open.add(effect.socket)
-      if (effect.type === 'close') this.open.delete(effect.socket)
-    }
-    this.effects.push(...effects)
-  }
-}
-
-const initiating = (options: Partial<PunchOptions> = {}): Driver =>
-  new Driver(startPunch({ ...OPTIONS, ...options }, 0))
+const initiating = (options: Partial<PunchOptions> = {}): PunchDriver =>
+  new PunchDriver(startPunch({ ...OPTIONS, ...options }, 0))
 /** An initiator that punches; its first connect is `out1`. */
-const punching = (): Driver => initiating().tell(reflected).tell(answer).pass(0)
-const reasonOf = ({ outcome }: Driver): string | undefined =>
+const punching = (): PunchDriver => initiating().tell(reflected).tell(answer).pass(0)
+const reasonOf = ({ outcome }: PunchDriver): string | undefined =>
   outcome?.path === 'relay' ? outcome.reason : outcome?.path
 
 test('the initiator dials half a round trip after GO, without what the responder took', (t) => {
@@ -125,7 +75,7 @@ test('the initiator dials half a round trip after GO, without what the responder
 })
 
 test('the responder dials on GO and keeps the socket the nomination comes on', (t) => {
-  const driver = new Driver(answerPunch(OPTIONS, offer, 0)).tell(reflected)
+  const driver = new PunchDriver(answerPunch(OPTIONS, offer, 0)).tell(reflected)
   driver.tell(frame({ kind: 3, nonce: OTHER_NONCE })).tell({ type: 'connected', socket: 'out1' })
   driver.tell({ type: 'accepted', socket: 'in1', from: { ...THEIRS, port: 5 } })
   t.is(driver.of('write').length, 0)
@@ -136,8 +86,8 @@ test('the responder dials on GO and keeps the socket the nomination comes on', (
 })
 
 test('each way to fail has its reason', (t) => {
-  const silent = (driver: Driver): Driver => driver.pass(ATTEMPT_MS)
-  const table: readonly (readonly [Driver, string])[] = [
+  const silent = (driver: PunchDriver): PunchDriver => driver.pass(ATTEMPT_MS)
+  const table: readonly (readonly [PunchDriver, string])[] = [
     [silent(initiating()), 'reflector-unreachable'],
     [initiating().tell({ type: 'reflect-failed', text: 'refused' }), 'reflector-unreachable'],
     [initiating().tell({ type: 'reflected', endpoints: [] }), 'reflector-unreachable'],
@@ -171,7 +121,7 @@ test('each way to fail has its reason', (t) => {
     ],
     [initiating({ standing: SYMMETRIC, peerStanding: SYMMETRIC }), 'both-ports-unknown'],
     [silent(punching()), 'punch-timeout'],
-    [silent(new Driver(answerPunch(OPTIONS, offer, 0)).tell(reflected)), 'exchange-timeout'],
+    [silent(new PunchDriver(answerPunch(OPTIONS, offer, 0)).tell(reflected)), 'exchange-timeout'],
   ]
   for (const [driver, reason] of table) {
     t.is(reasonOf(driver), reason)
@@ -183,7 +133,7 @@ test('each way to fail has its reason', (t) => {
 })
 
 test('refusals are answered with new connects, after other pauses on each side, and an end', (t) => {
-  const pausesOf = (driver: Driver): [number, number] => {
+  const pausesOf = (driver: PunchDriver): [number, number] => {
     driver.tell({ type: 'connect-failed', socket: 'out1' }, 0)
     const shortest = (nextWakeAt(driver.state) ?? 0) - driver.now
     driver.pass(shortest)
@@ -191,7 +141,7 @@ test('refusals are answered with new connects, after other pauses on each side, 
     return [shortest, (nextWakeAt(driver.state) ?? 0) - driver.now]
   }
   t.deepEqual(pausesOf(punching()), [40, 120])
-  const responder = new Driver(answerPunch(OPTIONS, offer, 0)).tell(reflected)
+  const responder = new PunchDriver(answerPunch(OPTIONS, offer, 0)).tell(reflected)
   t.deepEqual(pausesOf(responder.tell(frame({ kind: 3, nonce: OTHER_NONCE }))), [300, 600])
   const driver = punching()
   for (let tries = 1; tries <= CONNECTS_MAX; tries++)
@@ -301,7 +251,8 @@ test('who names a victim gets few connects, to public addresses and high ports o
       fc.array(fc.record({ ip: fc.uint8Array({ minLength: 4, maxLength: 4 }), port: fc.nat(65_535) })),
       (named) => {
         const { dialled } = chooseEndpoints(named, [OWN], null)
-        t.true(new Set(dialled.map(({ ip }) => ip.join('.'))).size <= 2 && dialled.length <= 4)
+        t.true(new Set(dialled.map(({ ip }) => ip.join('.'))).size <= DIALLED_ADDRESSES_MAX)
+        t.true(dialled.length <= ENDPOINTS_MAX)
       },
     ),
   )
@@ -366,7 +317,7 @@ test('whatever is lost, late, repeated or forged, an attempt ends by its deadlin
   fc.assert(
     fc.property(fc.boolean(), fc.boolean(), history, (isInitiator, isLow, events) => {
       const options = { ...OPTIONS, ownId: isLow ? 'a' : 'c' }
-      const driver = new Driver(isInitiator ? startPunch(options, 0) : answerPunch(options, offer, 0))
+      const driver = new PunchDriver(isInitiator ? startPunch(options, 0) : answerPunch(options, offer, 0))
       for (const [each, ms, random] of events) driver.pass(ms % 5 === 0 ? ms : ms % 50).tell(each, random)
       driver.pass(Math.max(0, ATTEMPT_MS - driver.now))
       const { outcome } = driver

@@ -55,6 +55,12 @@ export function punchWords({ nat, dialable }: NetcheckReport): string {
   return 'Peers behind any NAT are met directly.'
 }
 
+/** What an address in IPv6 is good for. */
+export function v6Words({ ipv6, dialable }: NetcheckReport): string {
+  if (ipv6 === null) return 'no address of the internet'
+  return dialable === true ? ipv6 : `${ipv6}: peers that have it too are met directly, whatever the NATs do`
+}
+
 /** What the NAT does, part by part. */
 export function natParts({ mapping, filtering, keepsPort, hairpins, unknown }: Nat): NatPart[] {
   const part = (term: string, name: string, value: string | null, meaning: string): NatPart => ({

@@ -9,6 +9,7 @@ import {
   punchWords,
   reachWords,
   unknownWhole,
+  v6Words,
 } from '../models/nat-words.ts'
 import { Badge } from '../parts/badge.tsx'
 import { Reason } from './reason.tsx'
@@ -32,6 +33,8 @@ export function ReachCard({ report }: { report: NetcheckReport }) {
             <dd>{direct}</dd>
           </>
         )}
+        <dt>IPv6</dt>
+        <dd>{v6Words(report)}</dd>
         <dt>Port mapping</dt>
         <dd>
           <PortMapping mapping={report.portMapping} isNeeded={report.dialable !== true} />

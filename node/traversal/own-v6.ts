@@ -1,0 +1,24 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { ipBytes } from '../../bootstrap/ip-bytes.ts'
+import { scopeOf, type Endpoint } from '../../protocols/traversal/endpoint.ts'
+import { ipText } from './socket-endpoint.ts'
+
+/**
+ * The address connections to an IPv6 endpoint will come from, as the kernel chooses it (RFC 6724 §5); null where no way leads
+ * there, or not from an address of the internet. Nothing is sent: connecting a UDP socket only looks up the route. Nobody has to
+ * be asked from where this node is seen, since nothing translates: a NAT between IPv6 networks (RFC 6296) is not looked for.
+ */
+export async function ownV6Towards({ ip, port }: Endpoint): Promise<Uint8Array | null> {
+  const socket = createSocket('udp6')
+  try {
+    socket.connect(port, ipText(ip))
+    await once(socket, 'connect')
+    const own = ipBytes(socket.address().address)
+    return own !== undefined && scopeOf(own) === 'public' ? own : null
+  } catch {
+    return null // no route, or no IPv6 at all
+  } finally {
+    socket.close()
+  }
+}
