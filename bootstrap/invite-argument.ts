@@ -17,14 +17,16 @@ export interface InviteSources {
 export async function resolveInviteArgument(argument: string, sources: InviteSources): Promise<string> {
   const text = argument.trim()
   if (text.startsWith(INVITE_PREFIX)) return text
+  const failure = `cannot read an invite from "${text.slice(0, 80)}"`
+  // One byte more than is taken tells a longer file, which would else be cut in the middle of something.
+  const maxBytes = INVITE_FILE_BYTES_MAX + 1
+  let bytes: Uint8Array
   try {
-    const bytes = await (text === '-'
-      ? sources.readStdin(INVITE_FILE_BYTES_MAX)
-      : sources.readFile(text, INVITE_FILE_BYTES_MAX))
-    return new TextDecoder().decode(bytes).trim()
+    bytes = await (text === '-' ? sources.readStdin(maxBytes) : sources.readFile(text, maxBytes))
   } catch (cause) {
-    throw new BootstrapError('invite-unreadable', `cannot read an invite from "${text.slice(0, 80)}"`, {
-      cause,
-    })
+    throw new BootstrapError('invite-unreadable', failure, { cause })
   }
+  if (bytes.length > INVITE_FILE_BYTES_MAX)
+    throw new BootstrapError('invite-unreadable', `${failure}: more than ${INVITE_FILE_BYTES_MAX} bytes`)
+  return new TextDecoder().decode(bytes).trim()
 }

@@ -1,3 +1,4 @@
+import { ARCHIVED_MAX } from './limits.ts'
 import { forgetMember, type Context } from './state.ts'
 import { archiveEntry } from './restored.ts'
 import { sweepRevocations } from './revocations.ts'
@@ -44,7 +45,7 @@ export function saveEntries({ state, now, out }: Context): void {
   state.unsaved.clear()
 }
 
-/** Ended leases leave the table; who may still come back stays known for dialling. */
+/** Ended leases leave the table; who may still come back stays known for dialling, up to `ARCHIVED_MAX`. */
 export function sweep(ctx: Context): void {
   const { state, now, out } = ctx
   state.lastSweepAt = now
@@ -55,7 +56,7 @@ export function sweep(ctx: Context): void {
     out.push({ type: 'changed', id: row.id })
   }
   for (const [id, { notAfter }] of state.archive) {
-    if (notAfter > now) continue
+    if (notAfter > now && state.archive.size <= ARCHIVED_MAX) continue
     state.archive.delete(id)
     out.push({ type: 'delete-entry', id })
   }

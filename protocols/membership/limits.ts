@@ -143,10 +143,12 @@ export const REFUTED_ONCE_MS = 20_000
 export const IGNORED_MS = 3_600_000
 /** Members counted for that; at the limit those who were refuted least recently are forgotten. */
 export const REFUTED_MEMBERS_MAX = 1_000
-/** Accusers whose last accusation of one record is remembered; a member has at most half as many neighbours. */
+/** Accusers whose last accusation of one record is remembered; a member has at most half as many neighbours. Further ones are not heard. */
 export const WEIGHED_MAX = 64
 /** Members whose last version is remembered after their lease ended; at the limit unknown members are refused. */
 export const ENDED_MAX = 20_000
+/** Members kept to be dialled after their lease ended: a whole mesh behind a cut that outlasted it. At the limit those kept for the longest are forgotten. */
+export const ARCHIVED_MAX = 10_000
 /** Subjects of one accusation. */
 export const ACCUSED_MAX = 16
 /** Own announcements, refutations included, are at least so far apart. */

@@ -4,7 +4,7 @@ import { send, type Context, type Link, type MembershipState } from './state.ts'
 import { HELD, KIND } from './wire.ts'
 
 /** Probes remembered per link; older ones count as lost. */
-const PROBES_MAX = 16
+export const PROBES_MAX = 16
 
 /** Sends a probe, unless one went out in the last second. */
 export function probe(ctx: Context, link: Link): void {

@@ -5,7 +5,7 @@ export const STATEMENT_BYTES_MAX = 1_400
 /** Addresses a node claims: two public, two LAN, and relayed ones. */
 export const ADDRESSES_MAX = 8
 /** One multiaddr text without its peer id. */
-export const ADDRESS_BYTES_MAX = 128
+export const ADDRESS_CHARACTERS_MAX = 128
 /** Relays holding a reservation for the node. */
 export const RELAYS_MAX = 3
 /** Services of one node. */

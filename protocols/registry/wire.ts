@@ -2,7 +2,7 @@ import { boundedBytes, cborFormat, fixedBytes, row, uint, z } from '../common/fo
 import { CREDENTIALS_BYTES_MAX } from '../admission/limits.ts'
 import { labelSchema, tagSchema } from '../admission/wire.ts'
 import {
-  ADDRESS_BYTES_MAX,
+  ADDRESS_CHARACTERS_MAX,
   ADDRESSES_MAX,
   LEASE_SECONDS_MAX,
   RELAYS_MAX,
@@ -43,7 +43,7 @@ export const registrationFormat = cborFormat(
     seq: uint(),
     issuedAt: uint(),
     leaseSeconds: z.int().min(1).max(LEASE_SECONDS_MAX),
-    addresses: z.array(z.string().min(1).max(ADDRESS_BYTES_MAX)).max(ADDRESSES_MAX),
+    addresses: z.array(z.string().min(1).max(ADDRESS_CHARACTERS_MAX)).max(ADDRESSES_MAX),
     relays: z.array(fixedBytes(32)).max(RELAYS_MAX),
     services: z.array(serviceSchema).max(SERVICES_MAX),
     bootNonce: fixedBytes(8),

@@ -156,14 +156,6 @@ test('a sighting is a pointer, its SRV and addresses in one packet, under a tag,
   t.is(seen({ ...pointer, data: `printer.${LAN_SERVICE}` }, srv, a), 0, 'no tag')
   t.is(seen(pointer, { ...srv, data: { port: 0, target: `${TAG}.local` } }, a), 0, 'port 0')
   t.is(seen(pointer, { ...srv, data: { port: 1, target: 'other.local' } }, a), 0, 'another host')
-  t.deepEqual(
-    sightingsIn(
-      decodeMulticastPacket(
-        packet.encode({ type: 'response', answers: [pointer, srv, ...Array.from({ length: 9 }, () => a)] }),
-      ),
-    )[0]?.ips.length,
-    4,
-  )
 })
 
 test('each broken packet is refused', (t) => {
@@ -178,11 +170,6 @@ test('each broken packet is refused', (t) => {
     ['a pointer to itself', [...header(1), 0xc0, 12, 0, 1, 0, 1]],
     ['a pointer forward', [...header(1), 0xc0, 14, 0, 0, 1, 0, 1]],
     ['a pointer into the header', [...header(1), 0xc0, 4, 0, 1, 0, 1]],
-    ['a label of 64 bytes', [...header(1), 64, ...Array.from({ length: 64 }, () => 97), 0, 0, 1, 0, 1]],
-    [
-      'a name of more than 255 bytes',
-      [...header(1), ...Array.from({ length: 128 }, () => [1, 97]).flat(), 0, 0, 1, 0, 1],
-    ],
     ['a record longer than the packet', [...header(0, 1), ...name, 0, 16, 0, 1, 0, 0, 0, 0, 0, 9, 1]],
     ['an address of 5 bytes', [...header(0, 1), ...name, 0, 1, 0, 1, 0, 0, 0, 0, 0, 5, 1, 2, 3, 4, 5]],
     [
@@ -193,7 +180,6 @@ test('each broken packet is refused', (t) => {
       'a pointer name that does not fill its data',
       [...header(0, 1), ...name, 0, 12, 0, 1, 0, 0, 0, 0, 0, 4, 1, 97, 0, 0],
     ],
-    ['more than a frame', [...header(0), ...Array.from({ length: MULTICAST_BYTES_MAX }, () => 0)]],
   ]
   for (const [what, packet] of rows)
     t.throws(() => decodeMulticastPacket(Uint8Array.from(packet)), malformed, what)

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { fromHex, toHex } from '../../../protocols/common/bytes.ts'
 import { MalformedError } from '../../../protocols/common/errors.ts'
 import { plainIp, type Endpoint } from '../../../protocols/traversal/endpoint.ts'
+import { TICKETS_MAX } from '../../../protocols/traversal/limits.ts'
 import { RAW_MAGIC_BYTES } from '../../../protocols/traversal/reflect-wire.ts'
 import {
   decodeRawOpening,
@@ -46,7 +47,11 @@ const port = fc.integer({ min: 1, max: 65_535 })
 const plain = { noNullPrototype: true }
 const request: fc.Arbitrary<ReflectRequest> = fc.oneof(
   fc.record(
-    { kind: fc.constant(1 as const), count: fc.integer({ min: 1, max: 4 }), wantsExtraPort: fc.boolean() },
+    {
+      kind: fc.constant(1 as const),
+      count: fc.integer({ min: 1, max: TICKETS_MAX }),
+      wantsExtraPort: fc.boolean(),
+    },
     plain,
   ),
   fc.record({ kind: fc.constant(2 as const), port, nonce: bytes(16) }, plain),
@@ -55,7 +60,7 @@ const answer: fc.Arbitrary<ReflectAnswer> = fc.oneof(
   fc.record(
     {
       kind: fc.constant(1 as const),
-      tickets: fc.array(bytes(16), { minLength: 1, maxLength: 4 }),
+      tickets: fc.array(bytes(16), { minLength: 1, maxLength: TICKETS_MAX }),
       extraPort: fc.option(port),
     },
     plain,
