@@ -8,10 +8,16 @@ import { KithError } from '../../protocols/common/errors.ts'
 import { peerIdFromKey } from '../../protocols/common/peer-id.ts'
 import { validBootstrapAddresses, type BootstrapAddress } from '../../bootstrap/addresses.ts'
 import type { LanPeer } from '../../bootstrap/lan-tags.ts'
+import { firstToSucceed } from '../transport/attempts.ts'
 import { saveMesh, type StoredMesh } from './mesh-store.ts'
 
 /** One try at one door, the door's own wait for the issuer included. */
 export const EXCHANGE_TIMEOUT_MS = 15_000
+/**
+ * When the next door is asked beside those that have not answered: an inviter's address at home swallows what comes from
+ * elsewhere. An issuer that is asked twice gives one answer, and no second use of the invite.
+ */
+const NEXT_DOOR_MS = 500
 /** Between two questions of a joiner that waits for approval: a person who approves sees it join at once. */
 const APPROVAL_POLL_MS = 3_000
 
@@ -49,7 +55,7 @@ export interface JoinInput {
 }
 
 /**
- * Joins by an invite: asks one door after the other until the issuer answers, and stores what it says before returning.
+ * Joins by an invite: asks the doors, the next beside those that are slow, until the issuer answers, and stores what it says before returning.
  * A clock the issuer calls wrong is corrected for one more try. Where a person has to approve, it asks again until one did.
  * @throws AdmissionError with the issuer's reason, or the last door's when the issuer was never reached.
  */
@@ -81,13 +87,10 @@ async function takeCertificate(input: JoinInput, invite: PeerInvite): Promise<Jo
 }
 
 /** One round over the doors of the invite, and then over those of them that show up on the LAN. */
-async function askDoors(
-  input: JoinInput,
-  invite: Invite,
-): Promise<Extract<JoinOutcome, { outcome: 'accepted' }> | AdmissionError> {
+async function askDoors(input: JoinInput, invite: Invite): Promise<Accepted | AdmissionError> {
   const { issuer, meshId, bootstrap } = invite.body
   const named = validBootstrapAddresses(bootstrap)
-  const answer = await askInTurn(input, invite, named)
+  const answer = await askAll(input, invite, named)
   const isAway = answer instanceof AdmissionError && answer.code === 'invite-issuer-unreachable'
   if (!isAway || input.nearby === undefined) return answer
   const peers = new Map(named.map(({ peer, key }) => [peer, key])).set(peerIdFromKey(issuer), issuer)
@@ -95,32 +98,60 @@ async function askDoors(
     meshId,
     [...peers].map(([id, key]) => ({ id, key })),
   )
-  return seen.length === 0 ? answer : askInTurn(input, invite, seen)
+  return seen.length === 0 ? answer : askAll(input, invite, seen)
 }
 
-/** What the issuer says, or why it was not reached. */
-async function askInTurn(
+type Accepted = Extract<JoinOutcome, { outcome: 'accepted' }>
+
+/** What the issuer says, or why it was not reached. A door that leads there ends the others. */
+async function askAll(
   input: JoinInput,
   invite: Invite,
   doors: readonly BootstrapAddress[],
-): Promise<Extract<JoinOutcome, { outcome: 'accepted' }> | AdmissionError> {
-  let failure = new AdmissionError(
-    'invite-issuer-unreachable',
-    'the invite names no door that can be dialled',
-  )
-  let offsetMs = 0
-  for (const door of doors) {
-    let outcome = await tryDoor(input, invite, door, offsetMs)
-    if (isSkew(outcome)) {
-      offsetMs = outcome.issuerTime - input.clock.now()
-      outcome = await tryDoor(input, invite, door, offsetMs)
-    }
-    if (outcome instanceof AdmissionError) failure = outcome
-    else if (outcome.outcome === 'accepted') return outcome
-    else if (outcome.by === 'issuer') return new AdmissionError(outcome.code, outcome.text)
-    else failure = new AdmissionError(outcome.code, `door ${door.peer}: ${outcome.text}`)
+): Promise<Accepted | AdmissionError> {
+  if (doors.length === 0)
+    return new AdmissionError('invite-issuer-unreachable', 'the invite names no door that can be dialled')
+  const answered = new AbortController()
+  const signal = AbortSignal.any([answered.signal, ...(input.signal === undefined ? [] : [input.signal])])
+  const failures = new Map<BootstrapAddress, AdmissionError>()
+  const skew = { offsetMs: 0 }
+  const tries = doors.map((door) => async () => {
+    const { isFinal, answer } = await askDoor({ ...input, signal }, invite, door, skew)
+    if (isFinal) return answer
+    failures.set(door, answer)
+    throw answer
+  })
+  try {
+    return await firstToSucceed(tries, NEXT_DOOR_MS, signal)
+  } catch (error) {
+    input.signal?.throwIfAborted()
+    if (!(error instanceof AdmissionError)) throw error
+    return failures.get(doors.at(-1) as BootstrapAddress) ?? error
+  } finally {
+    answered.abort(new Error('another door has answered'))
   }
-  return failure
+}
+
+/** Asks one door; `isFinal`: it is the issuer's own word. A clock the issuer calls wrong is corrected, for the doors after it too. */
+async function askDoor(
+  input: JoinInput,
+  invite: Invite,
+  door: BootstrapAddress,
+  skew: { offsetMs: number },
+): Promise<
+  { isFinal: true; answer: Accepted | AdmissionError } | { isFinal: false; answer: AdmissionError }
+> {
+  let outcome = await tryDoor(input, invite, door, skew.offsetMs)
+  if (isSkew(outcome)) {
+    skew.offsetMs = outcome.issuerTime - input.clock.now()
+    outcome = await tryDoor(input, invite, door, skew.offsetMs)
+  }
+  if (outcome instanceof AdmissionError) return { isFinal: false, answer: outcome }
+  if (outcome.outcome === 'accepted') return { isFinal: true, answer: outcome }
+  if (outcome.by === 'issuer')
+    return { isFinal: true, answer: new AdmissionError(outcome.code, outcome.text) }
+  const answer = new AdmissionError(outcome.code, `door ${door.peer}: ${outcome.text}`)
+  return { isFinal: false, answer }
 }
 
 function pause({ timers, signal }: JoinInput, ms: number): Promise<void> {

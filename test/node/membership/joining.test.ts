@@ -156,3 +156,47 @@ test('a joiner waits until it is approved, asks again by itself, and stops when 
   stopping.abort(new Error('stopping'))
   await t.throwsAsync(stopped.joined, { message: 'stopping' })
 })
+
+test('a door that swallows all it is sent holds a join up for half a second, and one use is taken', async (t) => {
+  const { mesh, issuer } = await makeIssuer(memoryStore())
+  const silent = [1, 2].map((port) => DOOR.replace('tcp/1', `tcp/${port}`))
+  const doors = [...silent, DOOR.replace('tcp/1', 'tcp/3'), DOOR.replace('tcp/1', 'tcp/4')]
+  const invited = await issuer.invite({
+    name: null,
+    roles: [],
+    tags: [],
+    uses: 2,
+    ttlMs: 60_000,
+    bootstrap: doors,
+    reach: 'lan',
+  })
+  const asked: string[] = []
+  const givenUp: string[] = []
+  const join = (name: string, signer = ed25519Signer(mesh.random.bytes(32))) =>
+    joinMesh({
+      invite: invited.text,
+      signer,
+      name,
+      store: memoryStore(),
+      clock,
+      random: mesh.random,
+      timers,
+      exchange: (door, request, _mesh, signal) => {
+        asked.push(door.address)
+        if (!silent.some((each) => door.address.startsWith(each))) return issuer.redeem(request)
+        return new Promise((_, reject) =>
+          signal.addEventListener('abort', () => {
+            givenUp.push(door.address)
+            reject(signal.reason as Error)
+          }),
+        )
+      },
+    })
+  const started = performance.now()
+  await join('first')
+  t.true(performance.now() - started < 4000)
+  t.is(asked.length, 3, 'the fourth was not needed')
+  t.is(givenUp.length, 2)
+  await join('second')
+  await t.throwsAsync(join('third'), { code: 'invite-used-up' })
+})
