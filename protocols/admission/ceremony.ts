@@ -11,8 +11,8 @@ import { ceremonyRequestFormat, ceremonyResultFormat, type CeremonyRequest } fro
 const REQUEST_PREFIX = 'kith-root-request:'
 /** Text its answer begins with. */
 const RESULT_PREFIX = 'kith-root-signed:'
-/** Longer than any request or answer. */
-const TEXT_MAX = 8_192
+/** Longer than any request or answer; a longer text is not decoded. */
+export const TEXT_MAX = 8_192
 
 type WithoutRoot<Act> = Act extends unknown ? Omit<Act, 'version' | 'root'> : never
 /** An act of the root key, before it is signed. */
@@ -67,7 +67,10 @@ export function readResult(text: string): { act: RootAct['act']; bytes: Uint8Arr
 function decoded<T>(text: string, prefix: string, decode: (bytes: Uint8Array) => T): T {
   const trimmed = text.trim()
   if (!trimmed.startsWith(prefix) || trimmed.length > TEXT_MAX)
-    throw new AdmissionError('ceremony-malformed', `"${trimmed.slice(0, 20)}…" does not begin with ${prefix}`)
+    throw new AdmissionError(
+      'ceremony-malformed',
+      `"${trimmed.slice(0, 20)}…" does not begin with ${prefix} or is too long`,
+    )
   try {
     return decode(Uint8Array.from(Buffer.from(trimmed.slice(prefix.length), 'base64url')))
   } catch (cause) {

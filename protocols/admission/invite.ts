@@ -1,10 +1,10 @@
 import { describeDuration } from '../common/duration.ts'
-import { equalBytes } from '../common/bytes.ts'
+import { equalBytes, utf8 } from '../common/bytes.ts'
 import { MalformedError } from '../common/errors.ts'
 import type { Signer } from '../common/ports.ts'
 import { ed25519Signer, signedMessage, verifyEd25519 } from '../common/signing.ts'
 import { AdmissionError } from './errors.ts'
-import { INVITE_TEXT_MAX } from './limits.ts'
+import { INVITE_BYTES_MAX, INVITE_TEXT_MAX } from './limits.ts'
 import { inviteBodyFormat, inviteFormat, type InviteBody } from './wire.ts'
 
 /** Text every invite begins with. */
@@ -17,25 +17,38 @@ export interface Invite {
   readonly seed: Uint8Array
 }
 
-/** Signs an invite; `issuerSigner` is an admit authority, `seed` 32 random bytes. Roles and tags are put in order. */
+/**
+ * Signs an invite; `issuerSigner` is an admit authority, `seed` 32 random bytes. Roles and tags are put in order. Addresses that
+ * do not fit are left out, last first.
+ */
 export function makeInvite(
   input: Omit<InviteBody, 'version' | 'oneTimeKey' | 'issuer'> & { issuerSigner: Signer; seed: Uint8Array },
 ): { text: string; invite: Invite } {
   const { issuerSigner, seed, ...rest } = input
-  const body: InviteBody = {
+  const withoutAddresses: InviteBody = {
     ...rest,
+    bootstrap: [],
     roles: [...rest.roles].sort(),
     tags: [...rest.tags].sort(),
     version: 1,
     issuer: issuerSigner.publicKey,
     oneTimeKey: ed25519Signer(seed).publicKey,
   }
+  const roomBytes = INVITE_BYTES_MAX - inviteBodyFormat.encode(withoutAddresses).length
+  const body = { ...withoutAddresses, bootstrap: fitting(rest.bootstrap, roomBytes) }
   const bodyBytes = inviteBodyFormat.encode(body)
   const signature = issuerSigner.sign(signedMessage('invite', body.meshId, bodyBytes))
   const text =
     INVITE_PREFIX +
     Buffer.from(inviteFormat.encode({ body: bodyBytes, seed, signature })).toString('base64url')
   return { text, invite: { body, seed } }
+}
+
+/** The first of `addresses` that fit; each takes up to three bytes more than its text. */
+function fitting(addresses: readonly string[], roomBytes: number): string[] {
+  let usedBytes = 0
+  const tooMany = addresses.findIndex((address) => (usedBytes += utf8(address).length + 3) > roomBytes)
+  return addresses.slice(0, tooMany < 0 ? addresses.length : tooMany)
 }
 
 /**

@@ -18,7 +18,8 @@ export const FRAME = {
 /** The sender will send nothing more in this channel; the highest bit of the first byte, in `data` and `open` frames. */
 export const FIN = 0x80
 
-const TYPES_MAX = FRAME.goAway
+/** Highest type there is; any above it breaks the connection. */
+export const TYPES_MAX = FRAME.goAway
 
 /** The 8 bytes in front of each frame. */
 export interface FrameHeader {

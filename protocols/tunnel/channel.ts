@@ -4,7 +4,7 @@ import { firstFrame, FirstFrameReader } from '../common/first-frame.ts'
 import type { Timers } from '../common/ports.ts'
 import { keptFew, type ByteChannel, type ChannelUser } from '../mux/channel.ts'
 import { isTunnelReason, TunnelError, type TunnelReason } from './errors.ts'
-import { ACCEPT_DELAY_MS, OPEN_BYTES_MAX, OPEN_TIMEOUT_MS } from './limits.ts'
+import { ACCEPT_DELAY_MS, OPEN_BYTES_MAX, OPEN_TIMEOUT_MS, REFUSAL_CHARACTERS_MAX } from './limits.ts'
 import { OpenedFormat, openFrame, readOpen } from './wire.ts'
 
 /**
@@ -149,7 +149,9 @@ export function readServiceRequest(channel: ByteChannel, timers: Timers, user: R
 }
 
 function refuse(channel: ByteChannel, timers: Timers, code: TunnelReason, text: string): void {
-  channel.write(firstFrame(OpenedFormat.encode({ ok: false, code, text: text.slice(0, 512) })))
+  channel.write(
+    firstFrame(OpenedFormat.encode({ ok: false, code, text: text.slice(0, REFUSAL_CHARACTERS_MAX) })),
+  )
   channel.end()
   // What still comes is neither kept nor allowed again, and a consumer that stays is cut.
   const cancel = timers.after(OPEN_TIMEOUT_MS, () => channel.reset())

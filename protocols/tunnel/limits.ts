@@ -1,5 +1,7 @@
 /** An OPEN names one service; its answer is a code and a sentence. */
 export const OPEN_BYTES_MAX = 1024
+/** The sentence of a refusal is cut here: with three bytes for each character it still fits an answer beside its code. */
+export const REFUSAL_CHARACTERS_MAX = 300
 /** Streams one peer may have open to this node's services; a page opens tens, 200 parallel requests must pass. */
 export const STREAMS_PER_PEER_MAX = 1024
 /** How long the provider may take to reach its target before the consumer is told so. */

@@ -6,7 +6,11 @@ import { ed25519Signer } from '../../../protocols/common/signing.ts'
 import { NoiseError } from '../../../protocols/noise-ik/errors.ts'
 import { identityKeyConverter, x25519SecretFromSeed } from '../../../protocols/noise-ik/identity-key.ts'
 import { MLKEM768, mlKem768KeyPair, type Kem } from '../../../protocols/noise-ik/kem.ts'
-import { KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_KEY_BYTES } from '../../../protocols/noise-ik/limits.ts'
+import {
+  CONVERTED_KEYS_MAX,
+  KEM_CIPHERTEXT_BYTES,
+  KEM_PUBLIC_KEY_BYTES,
+} from '../../../protocols/noise-ik/limits.ts'
 import { HandshakeState, protocolName } from '../../../protocols/noise-ik/machine.ts'
 import { IK, IKhfs, KKpsk0, KKpsk0hfs, type HandshakePattern } from '../../../protocols/noise-ik/pattern.ts'
 import { AESGCM, CHACHAPOLY, SUITES, type CipherSuite } from '../../../protocols/noise-ik/suite.ts'
@@ -320,6 +324,27 @@ test('a key and its negation share one X25519 key, which is why the Ed25519 key 
   const convert = identityKeyConverter()
   t.true(equalBytes(convert(key), convert(alias)))
   t.false(equalBytes(key, alias))
+})
+
+test('a full memory of converted keys forgets the one unused for longest, which is converted again', (t) => {
+  const max = CONVERTED_KEYS_MAX / 256 // a conversion costs a millisecond or two
+  const convert = identityKeyConverter(max)
+  const keys = Array.from(
+    { length: max + 1 },
+    (_, i) => ed25519Signer(new Uint8Array(32).fill(i + 1)).publicKey,
+  )
+  const oneMore = keys.pop() as Uint8Array
+  const [first, second] = keys as [Uint8Array, Uint8Array]
+  const before = keys.map((key) => convert(key)) as [Uint8Array, Uint8Array]
+  t.true(
+    keys.every((key, i) => convert(key) === before[i]),
+    'as many as fit are remembered',
+  )
+  convert(first)
+  convert(oneMore)
+  t.is(convert(first), before[0], 'used since')
+  t.not(convert(second), before[1], 'the one forgotten')
+  t.deepEqual(convert(second), before[1])
 })
 
 test('identity keys of small order, with torsion, off the curve or of a wrong length are refused', (t) => {

@@ -3,7 +3,13 @@ import * as fc from 'fast-check'
 import { fromHex, toHex } from '../../../protocols/common/bytes.ts'
 import { AESGCM, CHACHAPOLY, SUITES } from '../../../protocols/noise-ik/suite.ts'
 import { RecordError } from '../../../protocols/record/errors.ts'
-import { HEADER_BYTES, RECORD_MAX_BYTES, RECORD_TARGET_BYTES } from '../../../protocols/record/limits.ts'
+import {
+  HEADER_BYTES,
+  RECORD_CHUNKS_MAX,
+  RECORD_MAX_BYTES,
+  RECORD_TAG_BYTES,
+  RECORD_TARGET_BYTES,
+} from '../../../protocols/record/limits.ts'
 import { Coalescer } from '../../../protocols/record/coalescer.ts'
 import { RecordReader, type PlainRecord } from '../../../protocols/record/reader.ts'
 import { RecordWriter } from '../../../protocols/record/writer.ts'
@@ -129,6 +135,26 @@ test('one byte at a time works and does not keep one array for each', (t) => {
   const out = writer()
   const wire = Buffer.concat([seal(out, 'data', [new Uint8Array(3000).fill(9)]), seal(out, 'close', [])])
   t.deepEqual(read(wire, undefined, 1), [`data:${'09'.repeat(3000)}`, 'close:'])
+  // What the cipher is given is what the reader kept.
+  const keptOf = (bodyBytes: number): number => {
+    const record = seal(writer(), 'data', [new Uint8Array(bodyBytes - RECORD_TAG_BYTES)])
+    const cipher = AESGCM.cipher(KEY)
+    let kept = 0
+    const counting: typeof cipher = {
+      seal: (...of) => cipher.seal(...of),
+      sealPieces: (...of) => cipher.sealPieces(...of),
+      open(counter, ad, parts) {
+        kept = parts.length
+        return cipher.open(counter, ad, parts)
+      },
+    }
+    const reader = new RecordReader(counting, 0)
+    read(record.subarray(0, HEADER_BYTES), reader)
+    t.is(read(record.subarray(HEADER_BYTES), reader, 1).length, 1)
+    return kept
+  }
+  t.is(keptOf(RECORD_CHUNKS_MAX), RECORD_CHUNKS_MAX)
+  t.is(keptOf(RECORD_CHUNKS_MAX + 1), 1, 'one more joins them')
 })
 
 test('a flipped bit anywhere is fatal: header fields by name, the rest by the tag', (t) => {

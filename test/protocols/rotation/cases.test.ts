@@ -1,7 +1,7 @@
 import test from 'ava'
 import type { EventInput } from '../../../protocols/common/ports.ts'
 import type { RotationEffect, RotationEvent } from '../../../protocols/rotation/events.ts'
-import { EPOCH_MAX, ROTATION_LIMITS } from '../../../protocols/rotation/limits.ts'
+import { ANSWER_DOUBLINGS_MAX, EPOCH_MAX, ROTATION_LIMITS } from '../../../protocols/rotation/limits.ts'
 import { step } from '../../../protocols/rotation/machine.ts'
 import {
   canRotate,
@@ -148,11 +148,12 @@ test('ROT unanswered', (t) => {
   t.is(nextWakeAt(a.state), null)
   a.take({ type: 'sent' }, 500)
   let now = 10_500
-  for (const [waitMs, nextAnswerMs] of [
-    [1, 20],
-    [2, 40],
-    [4, 80],
-    [4, 80],
+  for (const [waitMs, doublings] of [
+    [1, 1],
+    [2, 2],
+    [4, ANSWER_DOUBLINGS_MAX],
+    [4, ANSWER_DOUBLINGS_MAX],
+    [4, ANSWER_DOUBLINGS_MAX],
   ] as const) {
     t.is(nextWakeAt(a.state), now)
     t.is(a.take({ type: 'wake' }, now - 1).shown, 'handshaking')
@@ -163,9 +164,9 @@ test('ROT unanswered', (t) => {
     now += waitMs * MINUTE
     t.deepEqual(a.take({ type: 'wake' }, now).asked(), ['send rot'])
     a.take({ type: 'sent' }, now)
-    now += nextAnswerMs * 1000
+    now += ROTATION_LIMITS.answerMs * 2 ** doublings
   }
-  t.is(rotationView(a.state).failures, 4)
+  t.is(rotationView(a.state).failures, 5)
   t.deepEqual(a.told.slice(0, 3), ['rotation.start', 'rotation.failed rotation-timeout', 'rotation.start'])
   t.like(a.events[1], { severity: 'warning', fields: { epoch: 1, reason: 'manual', ms: 10_500 } })
   t.is(a.events[2]?.fields?.['reason'], 'retry')
