@@ -178,6 +178,22 @@ test('./kith and the launcher start the runtime with the same flags and environm
     t.true(read('kith').includes(`export ${name}="\${${name}-${value}}"\n`), name)
 })
 
+test('what happens at each named limit is tested: a test names it', (t) => {
+  const tests = sources
+    .filter((file) => file.startsWith('test/'))
+    .map(read)
+    .join('\n')
+  const named = new Set(tests.match(/\b[A-Z0-9_]+_MAX\b/g))
+  const limits = sources.filter((file) => /^(protocols|bootstrap|node)\/.*limits\.ts$/.test(file))
+  const untested = limits.flatMap((file) =>
+    [...read(file).matchAll(/^export const ([A-Z0-9_]+_MAX)\b/gm)].flatMap(([, name = '']) =>
+      named.has(name) ? [] : [`${file} ${name}`],
+    ),
+  )
+  t.true(limits.length > 10)
+  t.deepEqual(untested, [])
+})
+
 test('a test makes folders only where they are taken away again', (t) => {
   const makers = sources.filter((file) => file.startsWith('test/') && /\bmkdtemp/.test(read(file)))
   t.deepEqual(

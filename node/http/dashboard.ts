@@ -77,6 +77,14 @@ export function createDashboard(parts: DashboardParts): Dashboard {
       handle(request, response).catch(logError)
     })
     server.maxConnections = CONNECTIONS_MAX
+    server.on('drop', () =>
+      parts.emit({
+        kind: 'dashboard.full',
+        severity: 'warning',
+        reason: 'live-full',
+        text: `The dashboard has ${CONNECTIONS_MAX} connections open on one address and closed one more.`,
+      }),
+    )
     servers.push(server)
     return server
   }

@@ -7,6 +7,7 @@ export const STRANGERS_KINDS: readonly string[] = [
   'auth.failed',
   'connection.refused',
   'csrf.denied',
+  'dashboard.full',
   'dial.failed',
   'forward.failed',
   'gateway.denied',
@@ -69,6 +70,7 @@ export const MEMBERS_KINDS: readonly string[] = [
   'rotation.failed',
   'rotation.glare',
   'rotation.start',
+  'service.not-listening',
   'session.failed',
   'session.truncated',
 ]
@@ -102,7 +104,6 @@ export const OWN_KINDS: Readonly<Record<string, string>> = {
   'replay.unsaved': 'the disk',
   'revocation.store-failed': 'the disk',
   'service.healthy': 'a service of this machine, at the pace of its health checks',
-  'service.not-listening': 'a service of this machine, when it is published',
   'service.published': 'the user',
   'service.unhealthy': 'a service of this machine, at the pace of its health checks',
   'service.unpublished': 'the user',

@@ -6,8 +6,8 @@ import { EVENTS_KEPT, EventStore } from './event-store.ts'
 export const EVENTS_IN_MEMORY = 1000
 /** Events waiting for the disk; beyond it they are counted instead, and the next one that is taken says how many. */
 export const EVENTS_WAITING_MAX = 1000
-/** Events written at once. */
-const BATCH_MAX = 100
+/** Events written at once: so many share one wait for the disk. */
+export const BATCH_MAX = 100
 const SEVERITIES: readonly Severity[] = ['info', 'notice', 'warning', 'alert']
 
 /** Which events. With `since` the first ones after that id, else the newest ones (before `before`, where given). */

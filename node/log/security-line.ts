@@ -2,8 +2,8 @@ import { networkOf } from '../transport/addresses.ts'
 import { isIP } from 'node:net'
 import type { EventInput } from '../../protocols/common/ports.ts'
 
-/** Characters of the free text at the end of a line. */
-const TEXT_MAX = 200
+/** Characters of the free text at the end of a line; the rest is cut off. */
+export const TEXT_MAX = 200
 
 /**
  * Failed handshakes that no member with a slow network, a wrong clock or another version causes: only these may lead to a ban.

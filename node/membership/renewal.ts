@@ -6,8 +6,8 @@ import { lengthPrefixed } from '../../protocols/common/length-prefix.ts'
 import type { EmitEvent } from '../../protocols/common/ports.ts'
 import { readFrame } from './join-forward.ts'
 
-/** Renewals one member may have under way; it needs one in 15 days. */
-const RENEWALS_PER_CONNECTION_MAX = 2
+/** Renewals one member may have under way; it needs one in 15 days. A stream beyond is reset. */
+export const RENEWALS_PER_CONNECTION_MAX = 2
 
 /** What the exchange of renewals needs. */
 export interface RenewalInit {

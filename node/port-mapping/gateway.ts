@@ -2,12 +2,13 @@ import { readFile } from 'node:fs/promises'
 
 const RTF_UP = 1
 const RTF_GATEWAY = 2
-const ROUTES_MAX = 4096
+/** Routes looked at; a host has a handful, and those behind are passed over. */
+export const ROUTES_MAX = 4096
 
 /** The IPv4 default gateway of the best route in the text of /proc/net/route; null without one. */
 export function defaultGateway(table: string): string | null {
   let best: { metric: number; gateway: string } | null = null
-  for (const line of table.split('\n', ROUTES_MAX).slice(1)) {
+  for (const line of table.split('\n', ROUTES_MAX + 1).slice(1)) {
     const [, destination = '', gateway = '', flags = '', , , metric = '', mask = ''] = line
       .trim()
       .split(/\s+/)

@@ -8,8 +8,8 @@ const PCP_MAP = 1
 const PCP_MAP_SIZE = 60
 const ANSWER = 0x80
 const PMP_MAP_TCP = 2
-/** RFC 6887 §3.2.2: longest message. */
-const SIZE_MAX = 1100
+/** RFC 6887 §3.2.2: longest PCP message. */
+export const PCP_BYTES_MAX = 1100
 
 /** A request to map a TCP port; `leaseS` 0 takes it back. */
 export interface MapRequest {
@@ -102,7 +102,7 @@ export function encodePcpMap(request: MapRequest, client: Uint8Array, nonce: Uin
 
 /** Options behind the answer are not read. @throws MalformedError, also for a NAT-PMP answer, whose router speaks no PCP. */
 export function decodePcpMap(bytes: Uint8Array): PcpAnswer {
-  if (bytes.length < PCP_MAP_SIZE || bytes.length > SIZE_MAX || bytes.length % 4 !== 0)
+  if (bytes.length < PCP_MAP_SIZE || bytes.length > PCP_BYTES_MAX || bytes.length % 4 !== 0)
     throw new MalformedError(`PCP answer of ${bytes.length} bytes`)
   if (bytes[0] !== PCP_VERSION || bytes[1] !== (ANSWER | PCP_MAP) || bytes[36] !== TCP)
     throw new MalformedError('not a PCP answer to a request to map TCP')

@@ -8,10 +8,10 @@ import { LOOPBACK_PROBES } from '../../protocols/naming/limits.ts'
 import { loopbackAddress } from '../../protocols/naming/loopback.ts'
 import type { LocalEndpoint } from '../../protocols/naming/zone.ts'
 
-/** Services this node listens for at most; beyond it names still work through the gateway's own port. */
+/** Services this node listens for at most; beyond it names still work through the gateway's own port. Reaching it is said once. */
 export const SERVICE_LISTENERS_MAX = 1000
-/** Open connections to one listener. */
-const CONNECTIONS_PER_LISTENER_MAX = 4096
+/** Open connections to one listener; one more is closed, with an event. */
+export const CONNECTIONS_PER_LISTENER_MAX = 4096
 
 /** What a listener does with an accepted connection. */
 export type Accept = (connection: Socket, entry: ServiceEntry) => void
@@ -49,6 +49,7 @@ export function openServiceListeners(init: ServiceListenersInit): ServiceListene
   /** Services that could not be listened for, tried again at each change but reported once. */
   const failing = new Map<string, number>()
   let updating = Promise.resolve()
+  let isFull = false
 
   const apply = async (directory: Directory): Promise<void> => {
     for (const [name, listener] of listeners) {
@@ -61,8 +62,14 @@ export function openServiceListeners(init: ServiceListenersInit): ServiceListene
       }
     }
     for (const name of failing.keys()) if (!directory.services.has(name)) failing.delete(name)
+    if (directory.services.size <= SERVICE_LISTENERS_MAX) isFull = false
     for (const [name, entry] of directory.services) {
-      if (listeners.has(name) || listeners.size >= SERVICE_LISTENERS_MAX) continue
+      if (listeners.has(name)) continue
+      if (listeners.size >= SERVICE_LISTENERS_MAX) {
+        if (!isFull) reportFull(init)
+        isFull = true
+        continue
+      }
       const port = wantedPort(entry, init.gatewayPort)
       const outcome = await openListener(init, entry)
       if (outcome instanceof Error) {
@@ -125,6 +132,14 @@ function report(init: ServiceListenersInit, entry: ServiceEntry, failure: Error)
   })
 }
 
+function reportFull(init: ServiceListenersInit): void {
+  init.emit({
+    kind: 'service.not-listening',
+    severity: 'notice',
+    text: `The mesh has more than the ${SERVICE_LISTENERS_MAX} services this node listens for; the others stay reachable by the gateway port and \`kith forward\``,
+  })
+}
+
 async function listen(init: ServiceListenersInit, listener: Listener, port: number): Promise<void> {
   const server = createServer({
     allowHalfOpen: true,
@@ -132,6 +147,17 @@ async function listen(init: ServiceListenersInit, listener: Listener, port: numb
     highWaterMark: LOCAL_HIGH_WATER_BYTES,
   })
   server.maxConnections = CONNECTIONS_PER_LISTENER_MAX
+  server.on('drop', () => {
+    const { service, provider } = listener.entry
+    init.emit({
+      kind: 'service.failed',
+      severity: 'notice',
+      peer: provider.id,
+      reason: 'too-many-streams',
+      text: `"${service.name}" has ${server.maxConnections} connections open here`,
+      fields: { service: service.name },
+    })
+  })
   server.listen({ host: listener.endpoint.address, port })
   await once(server, 'listening')
   listener.servers.push(server)

@@ -15,8 +15,8 @@ const HTTP_PORT = 80
 /** Browsers try both for `*.localhost`: a port left to others on one of them would be theirs to answer on. */
 const LOOPBACK = ['127.0.0.1', '::1']
 
-/** Open connections to the gateway on one address. */
-const CONNECTIONS_MAX = 4096
+/** Open connections to the gateway on one address; one more is closed, with an event. */
+export const GATEWAY_CONNECTIONS_MAX = 4096
 
 /** What `startLocal` needs. */
 export interface LocalInit {
@@ -51,7 +51,7 @@ export async function startLocal({
   emit,
 }: LocalInit): Promise<Local> {
   const gateway = createGateway({ reach, domain, localLabel, emit })
-  const entrance = new Entrance(gateway)
+  const entrance = new Entrance(gateway, emit)
   const dns: DnsServer[] = []
   const close = async (): Promise<void> => {
     await Promise.all(dns.map((server) => server.close()))
@@ -87,11 +87,13 @@ export async function startLocal({
 /** The gateway's own port, on every address it is asked for. */
 class Entrance {
   readonly #gateway: Gateway
+  readonly #emit: EmitEvent
   readonly #servers: Server[] = []
   readonly #connections = new Set<Socket>()
 
-  constructor(gateway: Gateway) {
+  constructor(gateway: Gateway, emit: EmitEvent) {
     this.#gateway = gateway
+    this.#emit = emit
   }
 
   /** Listens on both loopback addresses, and on `address` where that is another one. Returns the port. */
@@ -125,7 +127,15 @@ class Entrance {
       connection.on('close', () => this.#connections.delete(connection))
       this.#gateway.serve(connection)
     })
-    server.maxConnections = CONNECTIONS_MAX
+    server.maxConnections = GATEWAY_CONNECTIONS_MAX
+    server.on('drop', () =>
+      this.#emit({
+        kind: 'gateway.failed',
+        severity: 'warning',
+        reason: 'too-many-streams',
+        text: `The gateway has ${server.maxConnections} connections open on ${address} and closed one more`,
+      }),
+    )
     try {
       server.listen({ host: address, port, ipv6Only: address === '::1' })
       await once(server, 'listening')

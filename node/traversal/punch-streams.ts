@@ -5,8 +5,8 @@ import { FrameReader, lengthPrefixed } from '../../protocols/common/length-prefi
 import { PUNCH_MESSAGE_BYTES_MAX } from '../../protocols/traversal/limits.ts'
 import type { PunchExchange } from './punch-driver.ts'
 
-/** Frames that wait for the attempt to begin: an exchange has three. */
-const EARLY_FRAMES_MAX = 8
+/** Frames that wait for the attempt to begin: an exchange has three. More are no exchange, and dropped. */
+export const EARLY_FRAMES_MAX = 8
 
 type User = Parameters<PunchExchange['use']>[0]
 

@@ -11,8 +11,8 @@ import { takeFirstBytes } from './first-bytes.ts'
 
 /** The first bytes leave in one packet; whoever is slower than three SYNs is broken or stalls. */
 const OPENING_MS = 5_000
-/** Raw connections whose first bytes are not there yet. */
-const WAITING_MAX = 64
+/** Raw connections whose first bytes are not there yet; of more the oldest is refused. */
+export const WAITING_MAX = 64
 
 /** What becomes of raw connections that are ours. Each takes the socket over, and closes it sooner or later. */
 export interface RawHandlers {

@@ -20,7 +20,7 @@ import type { FreshPort } from './fresh-port.ts'
 export type AskReflector = (peer: string, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
 /** Asked for one punch: the relay, and another in case it lies or is away. */
-const PLACES_MAX = 2
+export const PLACES_MAX = 2
 /** After the first view the others have so long: a second address is worth less than time. */
 const LATE_MS = 50
 

@@ -10,9 +10,9 @@ const PING_INTERVAL_MS = 1000
 /** Pings without `--until-direct`. */
 const PINGS = 4
 /** And with it: longer than any try for a direct way takes. */
-const PINGS_MAX = 100
+export const PINGS_MAX = 100
 /** With nothing that leads there so often in a row, no direct way is waited for. */
-const PATHLESS_MAX = 3
+export const PATHLESS_MAX = 3
 
 /** `ping`. */
 export function addPingCommand(program: Command): void {

@@ -12,7 +12,7 @@ import { problemBytes, sendProblem, type GatewayProblem } from './error-page.ts'
 import { isForeignRequest, serviceOfHost } from './guard.ts'
 
 /** Request heads above this are refused by the parser; large cookies fit. */
-const HEAD_BYTES_MAX = 32 * 1024
+export const HEAD_BYTES_MAX = 32 * 1024
 /** A client that opens a connection and says nothing. */
 const HEAD_TIMEOUT_MS = 30_000
 

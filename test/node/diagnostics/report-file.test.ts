@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import test from 'ava'
 import fc from 'fast-check'
 import type { Bugreport } from '../../../node/api/schemas.ts'
-import { REPORT_BYTES_MAX } from '../../../node/diagnostics/limits.ts'
+import { RECORDED_STEPS_MAX, REPORT_BYTES_MAX } from '../../../node/diagnostics/limits.ts'
 import { isPacked, packReport, unpackReport } from '../../../node/diagnostics/report-file.ts'
 import { decodeRecording, encodeRecording } from '../../../node/diagnostics/recording-format.ts'
 import { MalformedError } from '../../../protocols/common/errors.ts'
@@ -157,7 +157,7 @@ test('a recording with an unknown, a missing or a wrong field is malformed', (t)
     ['missing', { ...GOLDEN, at: undefined }],
     ['not base64', { ...GOLDEN, root: { ...GOLDEN.root, meshId: '*' } }],
     ['short key', { ...GOLDEN, root: { ...GOLDEN.root, meshId: 'AAAA' } }],
-    ['too many', { ...GOLDEN, steps: Array.from({ length: 9_000 }, () => GOLDEN.steps[0]) }],
+    ['too many', { ...GOLDEN, steps: Array.from({ length: RECORDED_STEPS_MAX + 1 }, () => GOLDEN.steps[0]) }],
     ['no number', { ...GOLDEN, at: 'now' }],
   ]
   for (const [what, value] of wrong)

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import test from 'ava'
 import type { LogEvent } from '../../../node/api/schemas.ts'
 import {
+  BATCH_MAX,
   EVENTS_IN_MEMORY,
   EVENTS_WAITING_MAX,
   openEventLog,
@@ -127,6 +128,25 @@ test('a subscriber hears each event in order until its signal aborts', async (t)
     heard,
     Array.from({ length: 250 }, (_, i) => i + 1),
   )
+})
+
+test('events that come together share one wait for the disk, so many of them', async (t) => {
+  for (const [count, waits] of [
+    [BATCH_MAX, 1],
+    [BATCH_MAX + 1, 2],
+  ] as const) {
+    const store = memoryStore()
+    let synced = 0
+    const put: Store['put'] = (key, value, options) => {
+      if (options?.sync === true) synced += 1
+      return store.put(key, value)
+    }
+    const log = await opened({ ...store, put })
+    for (let n = 0; n < count; n += 1) log.append({ kind: 'x.y', severity: 'info' })
+    await log.flush()
+    t.is(synced, waits)
+    t.is((await log.list({})).length, count)
+  }
 })
 
 test('nobody sees an event before it is on the disk', async (t) => {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import test from 'ava'
 import * as fc from 'fast-check'
 import { LINES_PER_SOURCE, LineQuota, SOURCES_MAX } from '../../../node/log/line-quota.ts'
-import { securityLine } from '../../../node/log/security-line.ts'
+import { securityLine, TEXT_MAX } from '../../../node/log/security-line.ts'
 import {
   SECURITY_LOG_BYTES_MAX,
   SECURITY_LOG_FILE,
@@ -141,6 +141,13 @@ test('a line is in logfmt, with what others chose quoted at its end', (t) => {
     securityLine(handshake('decrypt-failed', `/ip4/1.2.3.4/tcp/1/p2p/${RELAY}/p2p-circuit`), NOW, 812)?.text,
     `2026-11-22T08:40:01.123Z kith[812]: sec event=handshake.failed via=relay relay=${RELAY} reason=decrypt-failed`,
   )
+})
+
+test('what others chose is cut off', (t) => {
+  const textOf = (length: number): string | undefined =>
+    securityLine(event('auth.failed', AT, { text: 'x'.repeat(length) }), NOW, 812)?.text.split(' text=')[1]
+  t.is(textOf(TEXT_MAX), `"${'x'.repeat(TEXT_MAX)}"`)
+  t.is(textOf(TEXT_MAX + 1), textOf(TEXT_MAX))
 })
 
 test('whatever others choose, a line is one line of printable ASCII with one ip at most, and that is the remote end', (t) => {

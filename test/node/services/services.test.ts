@@ -13,7 +13,7 @@ import { buffer, text } from 'node:stream/consumers'
 import test from 'ava'
 import { WebSocket, WebSocketServer } from 'ws'
 import { openForward } from '../../../node/services/forward.ts'
-import { openPublications } from '../../../node/services/publications.ts'
+import { openPublications, PUBLICATIONS_MAX } from '../../../node/services/publications.ts'
 import { memoryStore } from '../../../node/storage/memory-store.ts'
 import { listening, makeWorld, type World } from './world.ts'
 import { temporaryFolder } from '../../temporary-folder.ts'
@@ -382,12 +382,12 @@ for (const [target, ok] of targets) {
   })
 }
 
-test('what is published survives a restart; the 17th service, a taken and a reserved name are refused', async (t) => {
+test('what is published survives a restart; a service beyond the limit, a taken and a reserved name are refused', async (t) => {
   const store = memoryStore()
   const open = () =>
     openPublications(store, { now: () => 1 }, (name) => (name === 'taken' ? 'nas' : undefined))
   const before = await open()
-  for (let i = 0; i < 16; i += 1)
+  for (let i = 0; i < PUBLICATIONS_MAX; i += 1)
     await before.add({
       name: `s${i}`,
       target: '80',

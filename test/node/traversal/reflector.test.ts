@@ -3,8 +3,14 @@ import { connect, createServer } from 'node:net'
 import test from 'ava'
 import { FreshPort } from '../../../node/traversal/fresh-port.ts'
 import { netcheck, type NetcheckInit } from '../../../node/traversal/netcheck.ts'
-import { RawOpenings, refuseTicket } from '../../../node/traversal/raw-openings.ts'
-import { askTickets, reflect, reflectFrom, type AskReflector } from '../../../node/traversal/reflecting.ts'
+import { RawOpenings, refuseTicket, WAITING_MAX } from '../../../node/traversal/raw-openings.ts'
+import {
+  askTickets,
+  PLACES_MAX,
+  reflect,
+  reflectFrom,
+  type AskReflector,
+} from '../../../node/traversal/reflecting.ts'
 import { Reflector, type ReflectorInit } from '../../../node/traversal/reflector.ts'
 import { MalformedError } from '../../../protocols/common/errors.ts'
 import type { Timers } from '../../../protocols/common/ports.ts'
@@ -77,14 +83,17 @@ test('a reflector says from where it sees a port, at both of its own, for a tick
   await stop()
 })
 
-test('a punch asks two reflectors at most, and does not wait for one that is away', async (t) => {
+test('a punch asks so many reflectors at most, and does not wait for one that is away', async (t) => {
   const { endpoint, ask, stop } = await startReflector(1)
   const silent = await listenAt(2, () => undefined)
   const asked: string[] = []
   const places = [
     { peer: 'away', endpoint: silent.endpoint },
     { peer: 'relay', endpoint },
-    { peer: 'third', endpoint: loopback(1, 3) },
+    ...Array.from({ length: PLACES_MAX - 1 }, (_, n) => ({
+      peer: `further ${n}`,
+      endpoint: loopback(1, 3 + n),
+    })),
   ]
   const counted: AskReflector = (peer, request, each) => {
     asked.push(peer)
@@ -93,7 +102,10 @@ test('a punch asks two reflectors at most, and does not wait for one that is awa
   const port = await FreshPort.open()
   const seen = await reflectFrom(port, places, counted, ports.timers, signal)
   t.deepEqual(seen.map(describeEndpoint), [`127.0.0.1:${port.number}`])
-  t.deepEqual(asked, ['away', 'relay'])
+  t.deepEqual(
+    asked,
+    places.slice(0, PLACES_MAX).map(({ peer }) => peer),
+  )
   port.close()
   await stop()
   silent.server.close()
@@ -145,14 +157,14 @@ test('of raw connections that say nothing, some wait for a while, and no more th
     },
   })
   const { server, endpoint } = await listenAt(1, (socket) => openings.accept(socket))
-  const sockets = Array.from({ length: 65 }, () => connect(endpoint.port, '127.0.0.1'))
+  const sockets = Array.from({ length: WAITING_MAX + 1 }, () => connect(endpoint.port, '127.0.0.1'))
   let closed = 0
   for (const socket of sockets) socket.on('error', () => undefined).once('close', () => closed++)
   await until('the oldest to go', () => openings.refused === 1 && closed === 1)
   t.true(sockets[0]?.destroyed)
   for (const run of timers.due.keys()) run()
-  await until('the others', () => closed === 65)
-  t.is(openings.refused, 65)
+  await until('the others', () => closed === WAITING_MAX + 1)
+  t.is(openings.refused, WAITING_MAX + 1)
   t.is(timers.due.size, 0)
   server.close()
 })
