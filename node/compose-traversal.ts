@@ -2,7 +2,7 @@ import { ipMultiaddr } from '../bootstrap/ip-bytes.ts'
 import type { Stream } from '@libp2p/interface'
 import type { EmitEvent } from '../protocols/common/ports.ts'
 import type { MuxRegistry } from '../protocols/mux/registry.ts'
-import { ipKey, isV6, sameIp, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
+import { ipKey, isInternetV6, sameIp, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
 import type { TraversalCode } from '../protocols/traversal/errors.ts'
 import { reflectorsAmong, type ReflectorPlace } from '../protocols/traversal/public-places.ts'
 import { reachedOutside } from '../protocols/traversal/reached-outside.ts'
@@ -14,7 +14,7 @@ import { ownAddresses } from './transport/own-addresses.ts'
 import { PunchedSockets } from './transport/punched-sockets.ts'
 import type { ReadyConnections } from './transport/ready-connections.ts'
 import { netcheck } from './traversal/netcheck.ts'
-import { ownV6Towards } from './traversal/own-v6.ts'
+import { endpointsTowards } from './traversal/own-v6.ts'
 import { OwnNat } from './traversal/own-nat.ts'
 import { PunchService } from './traversal/punch-service.ts'
 import { ReflectService } from './traversal/reflect-service.ts'
@@ -85,7 +85,7 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
     parts
       .addressesOf(peerId)
       .flatMap((address) => endpointOf(address) ?? [])
-      .filter(({ ip }) => isV6(ip) && scopeOf(ip) === 'public')
+      .filter(({ ip }) => isInternetV6(ip))
   const nat = new OwnNat({
     measure: (signal) =>
       netcheck({
@@ -117,21 +117,13 @@ export function createTraversal(parts: TraversalParts): RunningTraversal {
       // Where nobody can say it, nothing is dialled: whoever names endpoints may name a victim's.
       return [...(ip === undefined ? [] : [ip]), ...v6Of(peerId).map((endpoint) => endpoint.ip)]
     },
-    hasV6: (peerId) =>
-      v6Of(peerId).length > 0 && ownAddresses().some((ip) => isV6(ip) && scopeOf(ip) === 'public'),
+    hasV6: (peerId) => v6Of(peerId).length > 0 && ownAddresses().some(isInternetV6),
     standing: () => nat.standing(),
     standingOf: () => null, // the exchange says it
-    async reflect(peerId, port, signal) {
-      const [v6] = v6Of(peerId)
-      const [own, seen] = await Promise.allSettled([
-        v6 === undefined ? null : ownV6Towards(v6),
+    reflect: (peerId, port, signal) =>
+      endpointsTowards(v6Of(peerId)[0] ?? null, port.number, () =>
         reflectFrom(port, places(), ask, systemTimers, signal),
-      ])
-      const ip = own.status === 'fulfilled' ? own.value : null
-      if (ip === null && seen.status === 'rejected') throw seen.reason
-      const over6 = ip === null ? [] : [{ ip, port: port.number }]
-      return [...over6, ...(seen.status === 'fulfilled' ? seen.value : [])]
-    },
+      ),
     made(peerId, socket, role, remote) {
       parts.met(peerId)
       sockets.take(peerId, socket, role, remote)

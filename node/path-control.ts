@@ -1,6 +1,6 @@
 import { ipBytes } from '../bootstrap/ip-bytes.ts'
 import type { Tried } from '../protocols/traversal/candidates.ts'
-import { describeEndpoint, isV6, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
+import { describeEndpoint, isInternetV6, scopeOf, type Endpoint } from '../protocols/traversal/endpoint.ts'
 import { TRAVERSAL_REASONS, type TraversalCode } from '../protocols/traversal/errors.ts'
 import type { Classified } from '../protocols/traversal/classify.ts'
 import { natKind } from '../protocols/traversal/nat.ts'
@@ -95,7 +95,8 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
       unknown: unknownParts(classified),
       hints: (classified?.hints ?? []).map(pathReason),
     },
-    ipv6: [...ownAddressTexts()].find(isInternetV6) ?? null,
+    ipv6:
+      [...ownAddressTexts()].find((address) => isInternetV6(ipBytes(address) ?? new Uint8Array(0))) ?? null,
     dialable: mesh.traversal.nat.isReached(),
     views: (latest?.observations.views ?? []).map(({ reflector, outside }) => {
       const asked = describeEndpoint(reflector)
@@ -117,11 +118,6 @@ export function netcheckOf(mesh: RunningMesh): NetcheckReport {
         ? null
         : Math.round(measuredAt + systemClock.now() - steadyClock.now()),
   }
-}
-
-function isInternetV6(address: string): boolean {
-  const ip = ipBytes(address)
-  return ip !== undefined && isV6(ip) && scopeOf(ip) === 'public'
 }
 
 /** What a member is called; its id where it is not known any more. */

@@ -42,7 +42,7 @@ export const HTTP_REASONS = {
     summary: 'The login link has been used, has expired or never existed.',
     fix: 'Run `kith ui` for a fresh one.',
   },
-  'live-full': { summary: 'Too many dashboard tabs are open.', fix: 'Close some tabs.' },
+  'live-full': { summary: 'Too many connections to the dashboard are open.', fix: 'Close some tabs.' },
   'socket-in-use': {
     summary: 'Another node answers on the unix socket of this data directory.',
     fix: 'Stop that node, or use another directory with --data.',

@@ -55,7 +55,8 @@ export interface JoinInput {
 }
 
 /**
- * Joins by an invite: asks the doors, the next beside those that are slow, until the issuer answers, and stores what it says before returning.
+ * Joins by an invite: asks the doors, the next beside those that are slow, until the issuer answers, and stores what it says
+ * before returning.
  * A clock the issuer calls wrong is corrected for one more try. Where a person has to approve, it asks again until one did.
  * @throws AdmissionError with the issuer's reason, or the last door's when the issuer was never reached.
  */

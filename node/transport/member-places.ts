@@ -11,8 +11,7 @@ export interface MemberPlaces {
 
 /**
  * The members this node is connected to that are reached from the internet: they can relay, and some can say from where they
- * see this node (`reflectorPlaces`). `announcedBy`: the multiaddrs at
- * which a member says it is reached.
+ * see this node (`reflectorsAmong`). `announcedBy`: the multiaddrs at which a member says it is reached.
  */
 export function memberPlaces(
   muxes: Pick<MuxRegistry, 'list'>,

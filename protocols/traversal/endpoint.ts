@@ -87,6 +87,11 @@ export function isV6(ip: Uint8Array): boolean {
   return plainIp(ip).length === 16
 }
 
+/** Whether it is an address of IPv6's internet, where nothing translates. */
+export function isInternetV6(ip: Uint8Array): boolean {
+  return isV6(ip) && scopeOf(ip) === 'public'
+}
+
 /** Whether two addresses are of one host or household: the same one in IPv4, the same /64 in IPv6, where hosts have several. */
 export function isSamePlace(one: Uint8Array, other: Uint8Array): boolean {
   const [own, its] = [plainIp(one), plainIp(other)]

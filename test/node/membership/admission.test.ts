@@ -1,11 +1,6 @@
-import { noise } from '@chainsafe/libp2p-noise'
-import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { tcp } from '@libp2p/tcp'
-import { yamux } from '@libp2p/yamux'
 import test, { type ExecutionContext } from 'ava'
-import { createLibp2p } from 'libp2p'
 import { toHex } from '../../../protocols/common/bytes.ts'
 import { lengthPrefixed } from '../../../protocols/common/length-prefix.ts'
 import { peerIdFromKey } from '../../../protocols/common/peer-id.ts'
@@ -28,6 +23,7 @@ import { joinForwardProtocol, JoinForward } from '../../../node/membership/join-
 import { joinMesh, type JoinExchange } from '../../../node/membership/joiner.ts'
 import { forgetMesh, loadMesh, type StoredMesh } from '../../../node/membership/mesh-store.ts'
 import { seededRandom } from '../../protocols/membership/world.ts'
+import { plainNode } from './plain-node.ts'
 
 const random = seededRandom('node membership')
 const NOW = 1_800_000_000_000
@@ -402,22 +398,9 @@ test('the door turns away what it cannot carry, with a reason', async (t) => {
   t.true(events.every(({ reason }) => reason !== undefined))
 })
 
-async function libp2p(t: ExecutionContext, seed: Uint8Array): Promise<Libp2p> {
-  const node = await createLibp2p({
-    privateKey: await generateKeyPairFromSeed('Ed25519', seed),
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionMonitor: { enabled: false },
-  })
-  t.teardown(() => node.stop())
-  return node
-}
-
 test('a door forwards a join to its issuer over the mesh, for members only', async (t) => {
   const of = await founder()
-  const [issuerNode, doorNode] = [await libp2p(t, random.bytes(32)), await libp2p(t, random.bytes(32))]
+  const [issuerNode, doorNode] = [await plainNode(t, random.bytes(32)), await plainNode(t, random.bytes(32))]
   await doorNode.dial(issuerNode.getMultiaddrs())
   const members = new Set<string>()
   const events: EventInput[] = []

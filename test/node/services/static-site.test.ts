@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
+import { until } from '../../../simulations/lab/program.ts'
 import { makeWorld, type World } from './world.ts'
 import { temporaryFolder } from '../../temporary-folder.ts'
 
@@ -128,9 +129,8 @@ if (process.platform === 'linux') {
       await once(answer, 'data')
       answer.destroy()
     }
-    for (let tries = 0; openDescriptors(big) > 0 && tries < 100; tries++)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    t.is(openDescriptors(big), 0)
+    await until('the file to be closed', () => openDescriptors(big) === 0)
+    t.pass()
     world.close()
   })
 }

@@ -29,7 +29,7 @@ import {
   type Records,
 } from '../../../protocols/membership/wire.ts'
 import { STATEMENT_BYTES_MAX } from '../../../protocols/registry/limits.ts'
-import { decodesUpTo, readsUpTo } from './format-bounds.ts'
+import { decodesUpTo, readsUpTo } from '../common/format-bounds.ts'
 
 const KEY = new Uint8Array(32)
 const DIGEST = new Uint8Array(8)

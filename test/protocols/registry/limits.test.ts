@@ -11,7 +11,7 @@ import {
   STATEMENT_BYTES_MAX,
 } from '../../../protocols/registry/limits.ts'
 import { entryFormat, registrationFormat, statementFormat } from '../../../protocols/registry/wire.ts'
-import { decodesUpTo, readsUpTo } from '../membership/format-bounds.ts'
+import { decodesUpTo, readsUpTo } from '../common/format-bounds.ts'
 
 const KEY = new Uint8Array(32)
 const list = <T>(count: number, item: T): T[] => Array.from({ length: count }, () => item)

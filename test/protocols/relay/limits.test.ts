@@ -5,7 +5,7 @@ import { connectThrough, readIncoming } from '../../../protocols/relay/client.ts
 import { CODE_CHARACTERS_MAX, RELAY_FRAME_BYTES_MAX } from '../../../protocols/relay/limits.ts'
 import { RelayService } from '../../../protocols/relay/service.ts'
 import { answerFormat, askFormat, incomingFormat, RELAY_KIND } from '../../../protocols/relay/wire.ts'
-import { decodesUpTo, readsUpTo } from '../membership/format-bounds.ts'
+import { decodesUpTo, readsUpTo } from '../common/format-bounds.ts'
 import { channelPair } from '../mux/pair.ts'
 import { virtualTime } from '../virtual-time.ts'
 

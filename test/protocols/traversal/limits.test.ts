@@ -24,7 +24,7 @@ import {
   reflectRequestFormat,
 } from '../../../protocols/traversal/reflect-wire.ts'
 import { PUNCH_KIND, punchFormat } from '../../../protocols/traversal/wire.ts'
-import { decodesUpTo, readsUpTo } from '../membership/format-bounds.ts'
+import { decodesUpTo, readsUpTo } from '../common/format-bounds.ts'
 
 const NONCE = new Uint8Array(PUNCH_NONCE_BYTES).fill(7)
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
